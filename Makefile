@@ -1,0 +1,78 @@
+# The table of contents: every target only names something; what takes more than three lines is a script.
+.DEFAULT_GOAL := help
+SHELL := bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCAL_AWS_PORT ?= 4566
+export LOCAL_AWS_PORT
+RUN := $(BIN)/python scenarios/run.py
+FAST := happy crash duplicates poison partial-batch side-effects
+SLOW := backpressure
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-zA-Z0-9_%-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+##@ Setup
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run-stamp: consumer/requirements.txt producer/requirements.txt scenarios/requirements.txt constraints.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -r consumer/requirements.txt -r producer/requirements.txt -r scenarios/requirements.txt
+	@touch $@
+
+$(VENV)/.test-stamp: tests/requirements.txt $(VENV)/.run-stamp
+	$(BIN)/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+.PHONY: venv venv-test
+venv: $(VENV)/.run-stamp ## Make .venv with what producer, consumer, scenarios and the local stack need
+venv-test: $(VENV)/.test-stamp ## Add the tools of `test` and `check` to .venv
+
+.PHONY: preflight
+preflight: ## Say which tools, credentials and region are there, and how to get what is missing
+	@$(PYTHON) scripts/preflight.py
+
+##@ Infrastructure (AWS, or whatever AWS_ENDPOINT_URL names)
+.PHONY: infra-plan infra-up infra-down validate
+infra-plan: ## Show what terraform apply would change (ARGS passes on)
+	@scripts/infra.sh plan $(ARGS)
+infra-up: ## Create the five sets of queues and tables and write .env; costs money on AWS (ARGS passes on)
+	@scripts/infra.sh up $(ARGS)
+infra-down: ## Destroy them, their messages and .env (ARGS passes on)
+	@scripts/infra.sh down $(ARGS)
+validate: venv ## Compare every live queue and table with what it should be
+	@$(BIN)/python scenarios/validate_infra.py $(ARGS)
+
+##@ Local stack (no AWS account, no Docker)
+.PHONY: local-up local-down local-status
+local-up: venv ## Start SQS and DynamoDB on 127.0.0.1:LOCAL_AWS_PORT with the five sets, and write .env
+	@$(BIN)/python scripts/local_aws.py up
+local-down: venv ## Stop them; removes .env if local-up wrote it
+	@$(BIN)/python scripts/local_aws.py down
+local-status: venv ## Say what runs, on which port
+	@$(BIN)/python scripts/local_aws.py status
+
+##@ Run
+.PHONY: demo
+demo: venv ## See it all on this machine: own local stack, the fast scenarios, a verdict for each
+	@$(BIN)/python scripts/demo.py $(ARGS)
+
+##@ Scenarios (each ends in PASS, FAIL or UNKNOWN)
+.PHONY: scenarios scenarios-fast scenarios-slow
+scenario-%: venv ## One scenario, for example: make scenario-happy ARGS="--count 10 --batch-size 5"
+	@$(RUN) $* $(ARGS)
+scenarios-fast: venv ## The six that take seconds
+	@$(RUN) $(FAST) $(ARGS)
+scenarios-slow: venv ## Those that take minutes
+	@$(RUN) $(SLOW) $(ARGS)
+scenarios: venv ## All of them
+	@$(RUN) $(FAST) $(SLOW) $(ARGS)
+
+##@ Check
+.PHONY: test check
+test: venv-test ## Every test that takes seconds: units, contracts, real processes on a local stack
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(ARGS)
+check: venv-test ## Lint, types, shell, Terraform format and validity; needs no AWS
+	@scripts/check.sh
