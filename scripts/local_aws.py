@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Door of the local stack: up, down, status; the work is in local_stack/, and AWS is never touched."""
+"""Door of the local stack: up, down, status; the work is in local_stack/. AWS is never touched."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def local_session(region: str) -> boto3.Session:
 
 
 def provision(endpoint: str, blueprint: Blueprint | None = None) -> dict[str, Any]:
-    """Create what is missing, correct what differs; return what ``terraform output -json`` would."""
+    """Create what is missing, correct what differs; answer as ``terraform output -json`` does."""
     plan = blueprint or read_blueprint()
     session = local_session(plan.aws_region)
     direct = Config(proxies={}, retries={"total_max_attempts": 3, "mode": "standard"})

@@ -1,0 +1,1 @@
+"""What tests of several folders share: environment, queues, proxy and child processes."""
