@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""Sends messages to an SQS queue: arguments -> client -> pace -> send -> exit code; no logic."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from sender.exits import Exit, Stop
+from sender.settings import BadSettingsError, Settings, read
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+
+def connect(settings: Settings) -> SQSClient:
+    """The client; endpoint and credentials are the SDK's business."""
+    import boto3  # noqa: PLC0415  (--help and bad settings need not wait for the SDK)
+    from botocore.config import Config  # noqa: PLC0415
+
+    config = Config(
+        retries={"mode": "standard"},
+        max_pool_connections=settings.concurrency,
+        parameter_validation=False,
+        connect_timeout=5,
+        read_timeout=20,
+    )
+    session = boto3.Session(profile_name=settings.profile, region_name=settings.region)
+    return session.client("sqs", config=config)
+
+
+def main() -> int:
+    """Run once; the exit code is an `Exit`."""
+    stop = Stop()
+    stop.install()
+    try:
+        settings = read(sys.argv[1:], os.environ)
+    except BadSettingsError as refused:
+        print(refused, file=sys.stderr)
+        return Exit.SETTINGS
+    if settings.source:
+        print(settings.source, file=sys.stderr)
+
+    from sender import journal, meter, progress, report, run, send  # noqa: PLC0415
+
+    try:
+        client = connect(settings)
+    except (*send.AWS_ERRORS, ValueError) as error:  # ValueError: a malformed endpoint
+        print(f"cannot use AWS; nothing was sent: {send.explain(error)}", file=sys.stderr)
+        return Exit.AWS
+    told = report.Report(
+        settings,
+        meter.Meter(client).calls,
+        journal.Journal(settings.journal_path),
+        progress.display(sys.stderr, settings.n),
+    )
+    run.produce(settings, send.Sender(client, settings.queue_url).send, told, stop)
+    if told.exit(stop) is not Exit.AWS:
+        print(told.summary())
+    return told.exit(stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

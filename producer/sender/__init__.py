@@ -1,0 +1,1 @@
+"""The producer's one package: settings, payloads, pace, sending, and what is told about it."""

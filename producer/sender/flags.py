@@ -1,0 +1,101 @@
+"""The one table of the producer's flags: name, group, what a value may be, default and help."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .exits import Exit
+
+HUGE = 10**12
+SQS_BATCH_MAX = 10  # entries of one SendMessageBatch, by the SQS quotas
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a value may be, in words, and what makes it one; `parse` raises ValueError."""
+
+    allowed: str
+    parse: Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One flag; `variable` is the environment's name for it, which counts where it is not given."""
+
+    name: str
+    group: str
+    kind: Kind
+    default: str
+    help: str
+    variable: str = ""
+
+
+def _whole(low: int = 0, high: int = HUGE) -> Kind:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[+-]?[0-9]{1,20}", text) or not low <= int(text) <= high:
+            raise ValueError(text)
+        return int(text)
+
+    upper = "or more" if high == HUGE else f"to {high}"
+    return Kind(f"a whole number, {low} {upper}", parse)
+
+
+def _rate() -> Kind:
+    def parse(text: str) -> float:
+        if "_" in text or not math.isfinite(value := float(text)) or value < 0:
+            raise ValueError(text)
+        return value
+
+    return Kind("a number, 0 or more", parse)
+
+
+def _text(allowed: str, pattern: str) -> Kind:
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(text)
+        return text
+
+    return Kind(allowed, parse)
+
+
+URL = _text(
+    "the URL of a standard queue, such as https://sqs.us-west-1.amazonaws.com/123456789012/name",
+    r"https?://[^/\s]+(/[^/\s]+)*/[A-Za-z0-9_-]{1,80}",
+)
+REGION = _text("a region such as us-west-1", "[A-Za-z0-9-]{1,63}")
+PROFILE = _text("the name of a profile", r"\S(.*\S)?")
+FLAGS = (
+    Flag("n", "what", _whole(), "10", "messages to send; 0 = until interrupted"),
+    Flag("poison-count", "what", _whole(), "0", "poison messages at random indices"),
+    Flag(
+        *("poison-every", "what", _whole(), "0"),
+        "every Nth message is poison (3: indices 2, 5, 8...); overrides --poison-count",
+    ),
+    Flag(
+        *("seed", "what", _whole(high=2**63), ""),
+        "repeats ids, work and poison positions; consumers take a repeated id for a duplicate"
+        " (default: a new seed, which the summary shows)",
+    ),
+    Flag("rate", "how fast", _rate(), "0", "messages per second; 0 = as fast as possible"),
+    Flag(
+        *("batch-size", "how fast", _whole(1, SQS_BATCH_MAX), str(SQS_BATCH_MAX)),
+        "messages per SendMessageBatch; at a --rate none is held back over 0.1 s to fill one",
+    ),
+    Flag(
+        *("concurrency", "how fast", _whole(1, 64), "4"),
+        "calls at a time; at a --rate only where one call does not end before the next is due",
+    ),
+    Flag("queue-url", "where", URL, "", "the queue to send to", "QUEUE_URL"),
+    Flag("region", "where", REGION, "", "its region", "AWS_REGION"),
+    # AWS_PROFILE stays with the SDK: given as an argument, it would outrank the environment's keys.
+    Flag("profile", "where", PROFILE, "", "whose credentials to use (default: AWS_PROFILE)"),
+)
+EPILOG = """environment, or a .env file at the root of the repository:
+  QUEUE_URL, AWS_REGION, AWS_PROFILE and all that boto3 itself reads, AWS_ENDPOINT_URL too
+  ENV_FILE      another .env; empty = none; no file is read where QUEUE_URL is set already
+  JOURNAL_PATH  file to which every event is appended as a line of JSON
+
+exit codes:
+""" + "\n".join(f"  {code.value:<3} {code.meaning}" for code in Exit)

@@ -1,0 +1,112 @@
+"""Keeps count of a run and tells of it: journal, display, summary, exit code; sends nothing."""
+
+import time
+from collections import Counter
+from signal import SIGINT
+
+from .exits import Exit, Stop
+from .journal import Journal
+from .progress import Lines
+from .send import Answer, Outcome
+from .settings import Settings
+
+GIVE_UP_AFTER = 5  # batches in a row of which nothing was taken: the queue itself is out of order
+BEHIND = 0.99  # of the rate that was asked for
+
+
+class Report:
+    """The counts of one run, from its construction to `close`.
+
+    `calls` is read when the run ends; `error` says why there is no point in sending more.
+    """
+
+    def __init__(
+        self, settings: Settings, calls: Counter[str], journal: Journal, shown: Lines
+    ) -> None:
+        self.sent = self.failed = self.poison = 0
+        self.error = ""
+        self._settings, self._calls, self._journal, self._shown = settings, calls, journal, shown
+        self._batches = self._barren = 0
+        self._seconds = self._rate = 0.0
+        self._started = time.monotonic()
+        journal.write(
+            "start",
+            queue=settings.queue_url,
+            n=settings.n,
+            rate=settings.rate,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+        )
+
+    @property
+    def retries(self) -> int:
+        """Calls beyond one per batch: the SDK's, and ours for what failed."""
+        return max(0, self._calls.total() - self._batches)
+
+    def settle(self, answer: Answer) -> None:
+        """Take in one batch; to be called in the order in which batches left."""
+        taken = [outcome.message for outcome in answer.outcomes if outcome.sqs_id]
+        self.sent += len(taken)
+        self.failed += len(answer.outcomes) - len(taken)
+        self.poison += sum(message.poison for message in taken)
+        self._batches += 1
+        self._barren = 0 if taken else self._barren + 1
+        for outcome in answer.outcomes:
+            self._record(outcome, named=bool(self.sent or not answer.refusal))
+        if self._barren >= GIVE_UP_AFTER:
+            last = answer.outcomes[-1]
+            self.error = f"{GIVE_UP_AFTER} batches in a row failed ({last.code}: {last.reason})"
+        self.error = answer.refusal or self.error
+        if not self.error:
+            self._shown.update(self.sent)
+
+    def _record(self, outcome: Outcome, *, named: bool) -> None:
+        message, code, reason = outcome.message, outcome.code, outcome.reason
+        about = {"id": message.id, "index": message.index}
+        if outcome.sqs_id:
+            self._journal.write("sent", **about, poison=message.poison, sqs_id=outcome.sqs_id)
+            return
+        self._journal.write("send_failed", **about, code=code, reason=reason)
+        if named:
+            self._shown.note(f"not sent: {message.id} (index {message.index}): {code}: {reason}")
+
+    def close(self, stop: Stop, span: float) -> None:
+        """End the run; `span` is the seconds that its schedule covers, 0 if it had none."""
+        self._seconds = time.monotonic() - self._started
+        self._rate = self.sent / (span or self._seconds)
+        self._shown.close()
+        reason = "error" if self.error else "signal" if stop.caught else "done"
+        signal = stop.caught.name if stop.caught else None
+        self._journal.write("stop", reason=reason, signal=signal)
+        self._journal.write(
+            "summary",
+            sent=self.sent,
+            failed=self.failed,
+            poison=self.poison,
+            rate=round(self._rate, 3),
+            calls=dict(self._calls),
+            retries=self.retries,
+            seconds=round(self._seconds, 3),
+        )
+        if self.error:
+            what = f"stopped after {self.sent} messages" if self.sent else "nothing was sent"
+            self._shown.note(f"cannot send to {self._settings.queue_url}; {what}: {self.error}")
+        if self.sent and self._rate < BEHIND * self._settings.rate:
+            asked = f"{self._rate:.1f} of {self._settings.rate:g} messages/s reached"
+            self._shown.note(f"{asked}: the queue answers too slowly; try a higher --concurrency")
+
+    def summary(self) -> str:
+        """The closing line."""
+        return (
+            f"sent {self.sent} ({self.poison} poison), failed {self.failed},"
+            f" {self._rate:.1f} messages/s, {self._calls.total()} API calls,"
+            f" {self.retries} retries, {self._seconds:.1f} s, seed {self._settings.seed}"
+        )
+
+    def exit(self, stop: Stop) -> Exit:
+        """How the process is to end."""
+        if self.error and not self.sent:
+            return Exit.AWS
+        if stop.caught:
+            return Exit.INTERRUPTED if stop.caught is SIGINT else Exit.TERMINATED
+        return Exit.FAILED if self.failed else Exit.OK

@@ -1,0 +1,71 @@
+"""The run: takes messages as they fall due and keeps a bounded number of batches in flight."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from itertools import islice
+from typing import Self
+
+from .exits import Stop
+from .pace import Pace
+from .payloads import Message, messages, poison_rule
+from .report import Report
+from .send import Answer
+from .settings import Settings
+
+TICK_SECONDS = 0.1  # a signal only sets a flag, so no wait may be longer than this
+Send = Callable[[Sequence[Message]], Answer]
+
+
+def produce(settings: Settings, send: Send, report: Report, stop: Stop) -> None:
+    """Send what `settings` ask for, until it is sent, `stop` is set or the report has an error."""
+    n, every = settings.n, settings.poison_every
+    is_poison = poison_rule(n, settings.poison_count, every, settings.seed)
+    source = messages(settings.seed, is_poison)
+    pace = Pace(settings.rate, settings.batch_size, time.monotonic())
+    taken, departed = 0, pace.start
+    with Window(send, report.settle, settings.concurrency) as window:
+        while not (stop.caught or report.error) and (left := n - taken if n else pace.batch_size):
+            now = time.monotonic()
+            if count := pace.ready(taken, left, now):
+                window.add(list(islice(source, count)))
+                taken, departed = taken + count, now
+            else:
+                window.rest(min(pace.wait(taken, left, now), TICK_SECONDS))
+    report.close(stop, pace.span(departed) if settings.rate else 0)
+
+
+class Window:
+    """Batches in flight, settled in the order in which they left; bounded, so memory is too."""
+
+    def __init__(self, send: Send, settle: Callable[[Answer], None], concurrency: int) -> None:
+        self._send, self._settle, self._concurrency = send, settle, concurrency
+        self._pool = ThreadPoolExecutor(concurrency)
+        self._open: deque[Future[Answer]] = deque()
+        self._limit = 0  # the first batch goes alone: it shows whether the queue can be used
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._open:
+            self._settle_oldest()
+        self._pool.shutdown()
+
+    def add(self, batch: Sequence[Message]) -> None:
+        """Send a batch as soon as a thread is free; blocks while too many are open."""
+        self._open.append(self._pool.submit(self._send, batch))
+        while len(self._open) > self._limit:
+            self._settle_oldest()
+        self._limit = 2 * self._concurrency  # so that no thread waits for the oldest to be settled
+
+    def rest(self, seconds: float) -> None:
+        """Pass `seconds`, or less where the oldest batch ends meanwhile."""
+        if not self._open:
+            time.sleep(seconds)
+        elif wait(list(self._open)[:1], seconds).done:
+            self._settle_oldest()
+
+    def _settle_oldest(self) -> None:
+        self._settle(self._open.popleft().result())

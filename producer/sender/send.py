@@ -1,0 +1,134 @@
+"""SendMessageBatch: one batch in, one outcome per message out; the only room for AWS errors."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import botocore.exceptions as aws
+
+from .payloads import Message
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+TRIES = 5  # calls that a message is part of at most; each has the SDK's own attempts inside
+BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 0.1, 2.0
+SERVER_ERROR = 500
+THROTTLED = ("Throttl", "OverLimit", "TooManyRequests", "RequestLimitExceeded")
+AWS_ERRORS = (aws.ClientError, aws.BotoCoreError)
+ADVICE = {
+    "NonExistentQueue": "check --queue-url and --region; `make infra-up` or `local-up` make it",
+    "Credentials": "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "Region": "set AWS_REGION or --region",
+    "Profile": "check --profile and AWS_PROFILE against `aws configure list-profiles`",
+    "AccessDenied": "the credentials need sqs:SendMessage on the queue",
+    "": "check AWS_ENDPOINT_URL, --queue-url and the credentials; `make local-status` shows the"
+    " local stack",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one message: `sqs_id` (its MessageId) if sent, else `code` and `reason`."""
+
+    message: Message
+    sqs_id: str = ""
+    code: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Outcomes in the batch's order; `refusal` says why no other batch would fare better."""
+
+    outcomes: tuple[Outcome, ...]
+    refusal: str = ""
+
+
+class Sender:
+    """Sends batches to one queue; threads may share it."""
+
+    def __init__(
+        self, client: SQSClient, queue_url: str, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._client = client
+        self._queue_url = queue_url
+        self._sleep = sleep
+        self._reached = False
+
+    def send(self, batch: Sequence[Message]) -> Answer:
+        """Send up to 10 messages, the failed ones again with exponential backoff and full jitter.
+
+        A batch whose answer was lost may have been taken: sending it again then makes duplicates,
+        which a standard queue allows anyway. Not sending it again could lose it.
+        """
+        unsent = {str(message.index): message for message in batch}
+        outcomes: dict[str, Outcome] = {}
+        refusal = ""
+        for attempt in range(TRIES):
+            if attempt:
+                ceiling = min(BACKOFF_MAX_SECONDS, BACKOFF_SECONDS * 2**attempt)
+                self._sleep(random.uniform(0, ceiling))
+            try:
+                self._attempt(unsent, outcomes)
+            except AWS_ERRORS as error:
+                code, reason = code_of(error), reason_of(error)
+                outcomes |= {i: Outcome(m, code=code, reason=reason) for i, m in unsent.items()}
+                refusal = "" if self._may_pass(error) else explain(error)
+            if refusal or not unsent:
+                break
+        return Answer(tuple(outcomes[str(message.index)] for message in batch), refusal)
+
+    def _attempt(self, unsent: dict[str, Message], outcomes: dict[str, Outcome]) -> None:
+        """One call; takes out of `unsent` what needs no other."""
+        answer = self._client.send_message_batch(
+            QueueUrl=self._queue_url,
+            Entries=[{"Id": i, "MessageBody": message.body} for i, message in unsent.items()],
+        )
+        self._reached = True
+        for sent in answer.get("Successful", []):
+            outcomes[sent["Id"]] = Outcome(unsent.pop(sent["Id"]), sqs_id=sent["MessageId"])
+        for i, message in unsent.items():
+            outcomes[i] = Outcome(message, code="NoAnswer", reason="the answer did not name it")
+        for failed in answer.get("Failed", []):
+            i, code = failed["Id"], failed["Code"]
+            outcomes[i] = Outcome(unsent[i], code=code, reason=failed.get("Message", ""))
+            if failed["SenderFault"] and not _throttled(code):
+                del unsent[i]
+
+    def _may_pass(self, error: Exception) -> bool:
+        """Whether the same call may succeed later."""
+        if isinstance(error, aws.ClientError):
+            self._reached = True
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            return status >= SERVER_ERROR or _throttled(code_of(error))
+        # Before any answer, a connection that fails is a wrong or silent endpoint: say so at once.
+        return self._reached and isinstance(error, (aws.ConnectionError, aws.HTTPClientError))
+
+
+def code_of(error: Exception) -> str:
+    """The AWS error code, or the name of the SDK's own error."""
+    if isinstance(error, aws.ClientError):
+        return str(error.response.get("Error", {}).get("Code", "Unknown"))
+    return type(error).__name__
+
+
+def reason_of(error: Exception) -> str:
+    """What AWS or the SDK said, in one line."""
+    said = error.response.get("Error", {}) if isinstance(error, aws.ClientError) else {}
+    return " ".join(str(said.get("Message") or error).split())
+
+
+def explain(error: Exception) -> str:
+    """One line: what AWS or the SDK said, and what to do about it."""
+    code = code_of(error)
+    advice = next(text for part, text in ADVICE.items() if part in code)
+    return f"{code}: {reason_of(error)}; {advice}"
+
+
+def _throttled(code: str) -> bool:
+    return any(part in code for part in THROTTLED)
