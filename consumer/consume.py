@@ -1,0 +1,34 @@
+"""The consumer's door: settings -> clients -> ports -> faults -> run -> exit code; no logic."""
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from worker import envfile, logs, settings
+from worker.exits import Exit
+
+
+def main() -> int:
+    """Run the consumer; what it may be told is all in the environment."""
+    if sys.argv[1:]:
+        print(settings.usage())
+        return Exit.OK if sys.argv[1] in {"-h", "--help"} else Exit.SETTINGS
+    try:
+        environ, source = envfile.merged(os.environ)
+        chosen = settings.read(environ)
+    except settings.BadSettings as error:
+        print(error, file=sys.stderr)
+        return Exit.SETTINGS
+    os.environ.update(environ)  # for boto3, which reads its endpoint, profile and keys by itself
+    logs.set_up(chosen.log_level, chosen.log_format)
+
+    # The AWS SDK is slow to load; a bad setting need not wait for it.
+    from worker import assembly  # noqa: PLC0415
+
+    return assembly.run(chosen, source)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

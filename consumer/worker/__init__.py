@@ -1,0 +1,1 @@
+"""The consumer's parts; `consume.py` puts them together."""

@@ -1,0 +1,197 @@
+"""Builds the consumer from its settings (clients, ports, faults, lanes) and runs it."""
+
+import logging
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from . import faults
+from .cache import FinishedIds
+from .exits import Exit
+from .holdings import Holdings
+from .inbox import SqsInbox
+from .journal import Events, open_journal
+from .ledger import DynamoLedger, NoLedger
+from .loop import Loop, Parts
+from .meter import Meter, Tally, spoken, summary
+from .outage import Outage, PatientLedger
+from .pipeline import Pipeline
+from .ports import Inbox, Ledger, LedgerDown, QueueFacts, Work
+from .settings import Settings
+from .turnstile import Turnstile
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: Settings, source: str) -> int:
+    """Run a consumer with these settings to its end; returns the exit code."""
+    started = time.monotonic()
+    log.info("%s", source)
+    try:
+        journal = open_journal(settings.journal_path)
+    except OSError as error:
+        log.error("JOURNAL_PATH=%r: cannot be written: %s", settings.journal_path, error)
+        return Exit.SETTINGS
+    meter, tally = Meter(), Tally()
+    try:
+        inbox, ledger = _ports(settings, meter)
+        facts = inbox.facts()
+        ledger.probe()
+    except (BotoCoreError, ClientError, LedgerDown, ValueError) as error:
+        log.error("cannot start on %s: %s", settings.queue_url, error)
+        return Exit.AWS
+    if 0 < facts.visibility <= settings.heartbeat_seconds:
+        log.error(
+            "HEARTBEAT_SECONDS=%g: must be below the queue's visibility timeout of %s s",
+            settings.heartbeat_seconds,
+            facts.visibility,
+        )
+        return Exit.SETTINGS
+    _say_start(settings, facts, journal)
+    loop = _loop(settings, inbox, ledger, facts, journal, tally)
+    signal.signal(signal.SIGTERM, loop.on_signal)
+    signal.signal(signal.SIGINT, loop.on_signal)
+    reason = loop.run()
+    figures = summary(tally, meter, started)
+    journal.event("stop", reason=reason, signal=loop.signal_name)
+    journal.event("summary", **figures)
+    log.info("stopped: %s; %s", reason, spoken(figures))
+    return Exit.OK
+
+
+def _ports(settings: Settings, meter: Meter) -> tuple[SqsInbox, DynamoLedger | NoLedger]:
+    session = boto3.Session(region_name=settings.aws_region or None)
+    lanes = settings.concurrency
+    sqs = session.client("sqs", config=_config(lanes, settings.wait_time_seconds + 5))
+    meter.attach(sqs)
+    inbox = SqsInbox(sqs, settings.queue_url, settings.visibility_timeout_seconds)
+    if not settings.has_tables:
+        return inbox, NoLedger()
+    dynamodb = session.client("dynamodb", config=_config(lanes, 3))
+    meter.attach(dynamodb)
+    ledger = DynamoLedger(
+        dynamodb,
+        settings.message_status_table,
+        settings.message_completed_table,
+        transactional=settings.use_transactional_writes,
+    )
+    return inbox, ledger
+
+
+def _config(lanes: int, read_timeout: int) -> Config:
+    """One connection a lane, and one for heartbeat and stop. The code builds its parameters itself,
+    so the SDK need not check them; it repeats an unanswered call twice before it says so."""
+    return Config(
+        max_pool_connections=lanes + 1,
+        connect_timeout=2,
+        read_timeout=read_timeout,
+        parameter_validation=False,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        tcp_keepalive=True,
+    )
+
+
+def _loop(
+    settings: Settings,
+    real_inbox: SqsInbox,
+    real_ledger: DynamoLedger | NoLedger,
+    facts: QueueFacts,
+    journal: Events,
+    tally: Tally,
+) -> Loop:
+    inbox, ledger, work = _with_faults(settings, real_inbox, real_ledger, journal)
+    stopping = threading.Event()
+    holdings = Holdings(inbox, facts.visibility, journal, tally)
+    outage = Outage(holdings, stopping, journal)
+    patient = PatientLedger(ledger, outage)
+    pipeline = Pipeline(
+        inbox=inbox,
+        ledger=patient,
+        work=work,
+        holdings=holdings,
+        finished=FinishedIds(settings.idempotency_cache_size),
+        journal=journal,
+        tally=tally,
+        commit_batch=settings.commit_batch,
+    )
+    turnstile = Turnstile(
+        lanes=settings.concurrency,
+        batch=settings.max_messages,
+        wait=settings.wait_time_seconds,
+        limit=settings.message_limit,
+        idle_timeout=settings.idle_timeout_seconds,
+    )
+    parts = Parts(
+        inbox=inbox,
+        ledger=patient,
+        pipeline=pipeline,
+        holdings=holdings,
+        turnstile=turnstile,
+        outage=outage,
+        journal=journal,
+        tally=tally,
+        stopping=stopping,
+    )
+    return Loop(
+        parts,
+        lanes=settings.concurrency,
+        beat=settings.heartbeat_seconds,
+        grace=settings.shutdown_grace_seconds,
+    )
+
+
+def _with_faults(
+    settings: Settings,
+    inbox: SqsInbox,
+    ledger: DynamoLedger | NoLedger,
+    journal: Events,
+) -> tuple[Inbox, Ledger, Work]:
+    """Wrap the ports in the failure knobs that are set."""
+    work = faults.simulated(settings.sleep_min_seconds, settings.sleep_max_seconds)
+    if settings.long_sleep_every:
+        work = faults.slow(work, settings.long_sleep_seconds, settings.long_sleep_every)
+    if settings.reject_payload_marker:
+        work = faults.rejecting(work, settings.reject_payload_marker)
+    if settings.crash_rate:
+        crash = faults.Crash("in-work", journal)
+        work = faults.crashing_sometimes(work, settings.crash_rate, crash)
+    point = _crash_point(settings)
+    if not point:
+        return inbox, ledger, work
+    crash = faults.Crash(point, journal)
+    crashing: Any = faults.CrashingLedger(ledger, crash)
+    if point == "between-writes" and isinstance(ledger, DynamoLedger):
+        crashing = faults.CrashBetweenWrites(ledger, crash)
+    return faults.CrashingInbox(inbox, crash), crashing, faults.crashing_work(work, crash)
+
+
+def _crash_point(settings: Settings) -> str:
+    if settings.crash_after_receive:
+        return "after-work"
+    return "after-complete" if settings.crash_after_side_effect else settings.crash_at
+
+
+def _say_start(settings: Settings, facts: QueueFacts, journal: Events) -> None:
+    receives = facts.max_receives or "any number of"
+    log.info(
+        "consuming %s with %s lane(s): visibility %s s, %s receives before the DLQ, %s",
+        settings.queue_url,
+        settings.concurrency,
+        facts.visibility,
+        receives,
+        f"claims in {settings.message_status_table}" if settings.has_tables else "no tables",
+    )
+    journal.event(
+        "start",
+        pid=os.getpid(),
+        queue=settings.queue_url,
+        visibility=facts.visibility,
+        max_receives=facts.max_receives,
+        settings=settings.changed,
+    )

@@ -1,0 +1,198 @@
+"""The one table of the consumer's variables: name, kind, default, range and help of each.
+
+The README's table, `--help` and the checks of values are all made from it.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+CRASH_POINTS = (
+    "after-receive",
+    "after-claim",
+    "in-work",
+    "after-work",
+    "before-complete",
+    "between-writes",
+    "after-complete",
+    "before-delete",
+    "after-delete",
+    "in-heartbeat",
+    "in-shutdown",
+)
+LONGEST_VISIBILITY = 43_200
+"""12 hours: the longest that SQS hides a message in all (quirk 2)."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable: `kind` is text, url, integer, number, flag or choice; None is 'no limit'."""
+
+    name: str
+    kind: str
+    default: str
+    help: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> str:
+        """What a value may be, in words."""
+        if self.kind == "flag":
+            return "0 or 1"
+        if self.kind == "choice":
+            return "one of " + ", ".join(choice or "(empty)" for choice in self.choices)
+        if self.kind == "url":
+            return "a queue URL such as https://sqs.us-west-1.amazonaws.com/123456789012/name"
+        if self.kind == "text":
+            return "any text"
+        noun = "a whole number" if self.kind == "integer" else "a number"
+        if self.high is None:
+            return noun if self.low is None else f"{noun}, {self.low:g} or more"
+        return f"{noun} from {self.low:g} to {self.high:g}"
+
+    def parse(self, text: str) -> Any:
+        """The typed value of `text`; raises ValueError where it is not allowed."""
+        value = _PARSERS[self.kind](text)
+        if self.choices and value not in self.choices:
+            raise ValueError(text)
+        if self.low is not None and value < self.low:
+            raise ValueError(text)
+        if self.high is not None and value > self.high:
+            raise ValueError(text)
+        return value
+
+
+def _integer(text: str) -> int:
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()):
+        raise ValueError(text)
+    return int(text)
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value) or "_" in text:
+        raise ValueError(text)
+    return value
+
+
+def _flag(text: str) -> bool:
+    return {"0": False, "1": True}[text.strip()]
+
+
+def _url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s]+/\S+", text):
+        raise ValueError(text)
+    return text
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "text": str,
+    "choice": str,
+    "url": _url,
+    "integer": _integer,
+    "number": _number,
+    "flag": _flag,
+}
+
+
+VARIABLES = (
+    Variable("QUEUE_URL", "url", "", "The queue to poll. Required."),
+    Variable("AWS_REGION", "text", "", "The region; empty: what the AWS SDK finds by itself."),
+    Variable("WAIT_TIME_SECONDS", "integer", "10", "Long poll, in seconds.", 0, 20),
+    Variable("MAX_MESSAGES", "integer", "1", "Messages per receive.", 1, 10),
+    Variable("CONCURRENCY", "integer", "1", "Lanes, each with a batch of its own.", 1, 64),
+    Variable("COMMIT_BATCH", "integer", "1", "Completions written in one call.", 1, 10),
+    Variable(
+        "VISIBILITY_TIMEOUT_SECONDS",
+        "integer",
+        "",
+        "Seconds a receive hides a message; empty: the queue's own.",
+        0,
+        LONGEST_VISIBILITY,
+    ),
+    Variable(
+        "HEARTBEAT_SECONDS",
+        "number",
+        "0",
+        "How often the visibility of everything in flight is extended; 0 = off.",
+        0,
+        LONGEST_VISIBILITY,
+    ),
+    Variable(
+        "SHUTDOWN_GRACE_SECONDS",
+        "number",
+        "25",
+        "Seconds that a stop may take; longer than the long poll.",
+        1,
+        LONGEST_VISIBILITY,
+    ),
+    Variable("SLEEP_MIN_SECONDS", "number", "0.1", "Simulated work, at least.", 0, 43_200),
+    Variable("SLEEP_MAX_SECONDS", "number", "1.0", "Simulated work, at most.", 0, 43_200),
+    Variable(
+        "LONG_SLEEP_SECONDS",
+        "number",
+        "0.0",
+        "Long work, to overrun the visibility timeout; 0 = off.",
+        0,
+        43_200,
+    ),
+    Variable(
+        "LONG_SLEEP_EVERY", "integer", "0", "Every Nth message has the long work; 0 = off.", 0
+    ),
+    Variable("CRASH_RATE", "number", "0.0", "Probability of a crash per message.", 0, 1),
+    Variable(
+        "CRASH_AFTER_RECEIVE",
+        "flag",
+        "0",
+        "Crash after the work, before completion is recorded and before delete.",
+    ),
+    Variable(
+        "CRASH_AFTER_SIDE_EFFECT",
+        "flag",
+        "0",
+        "Crash after completion is recorded, before delete. Needs the tables.",
+    ),
+    Variable(
+        "CRASH_AT",
+        "choice",
+        "",
+        "Crash at this boundary of the path; empty = never.",
+        choices=("", *CRASH_POINTS),
+    ),
+    Variable(
+        "IDEMPOTENCY_CACHE_SIZE", "integer", "1000", "In-memory LRU of finished ids; 0 = off.", 0
+    ),
+    Variable("MESSAGE_LIMIT", "integer", "0", "Stop after this many messages; 0 = no limit.", 0),
+    Variable(
+        "IDLE_TIMEOUT_SECONDS",
+        "number",
+        "0",
+        "Exit 0 after this long with no message; 0 = off.",
+        0,
+    ),
+    Variable(
+        "REJECT_PAYLOAD_MARKER", "text", "", "Reject messages whose body contains it; empty = off."
+    ),
+    Variable("MESSAGE_STATUS_TABLE", "text", "", "Table of states; both tables or neither."),
+    Variable("MESSAGE_COMPLETED_TABLE", "text", "", "Table of completions; both or neither."),
+    Variable(
+        "USE_TRANSACTIONAL_WRITES",
+        "flag",
+        "0",
+        "Status and completion record in one transaction. Needs the tables.",
+    ),
+    Variable(
+        "LOG_LEVEL",
+        "choice",
+        "INFO",
+        "How much is logged.",
+        choices=("DEBUG", "INFO", "WARNING", "ERROR"),
+    ),
+    Variable("LOG_FORMAT", "choice", "text", "Text, or JSON lines.", choices=("text", "json")),
+    Variable("JOURNAL_PATH", "text", "", "File that every event is appended to; empty = off."),
+    Variable("ENV_FILE", "text", "", "The .env to load; unset: the repository's; empty: none."),
+)
