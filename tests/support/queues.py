@@ -45,6 +45,18 @@ class QueueSet:
             text = body if isinstance(body, str) else json.dumps(body)
             self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=text)
 
+    def send_many(self, count: int) -> list[str]:
+        """Send `count` plain messages, ten to a call; returns their ids."""
+        ids = [str(uuid.uuid4()) for _ in range(count)]
+        for start in range(0, count, 10):
+            entries = [
+                {"Id": str(n), "MessageBody": json.dumps({"id": one, "work": 1})}
+                for n, one in enumerate(ids[start : start + 10])
+            ]
+            answer = self.sqs.send_message_batch(QueueUrl=self.queue_url, Entries=entries)
+            assert not answer.get("Failed"), answer["Failed"]
+        return ids
+
     def depth(self) -> int:
         """Messages in the queue: visible, in flight and delayed."""
         answer = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=COUNTS)
