@@ -1,0 +1,21 @@
+"""A producer that does not stop sends more than one consumer can take."""
+
+from harness.checks import all_completed, backlog_came_down, dlq_holds, queue_empty, scaled_out
+from harness.scenario import Given, KeepUp, Scenario
+
+SCENARIO = Scenario(
+    name="backpressure",
+    proves="consumers added by backlog per consumer bring a flood to equilibrium and drain it, "
+    "and nothing is lost on the way up or down",
+    runs_on="backpressure",
+    given=Given(messages=0, batch_size=5),
+    when=[KeepUp(rate=8, work_seconds=0.5, target_latency=4, max_consumers=8)],
+    then=[
+        scaled_out(at_least=2),
+        backlog_came_down(),
+        all_completed(),
+        queue_empty(),
+        dlq_holds(0),
+    ],
+    slow=True,
+)

@@ -1,0 +1,38 @@
+"""Work outlasts the visibility timeout, so both consumers get every message."""
+
+from harness.checks import (
+    all_completed,
+    deliveries,
+    dlq_holds,
+    queue_empty,
+    redelivered_after_visibility,
+    worked_by,
+)
+from harness.scenario import ALL_MESSAGES, PAST_VISIBILITY, Consume, Given, Scenario
+
+# Each consumer stops after as many messages as were sent, which makes two deliveries of each. A
+# third would go to the DLQ instead (maxReceiveCount 2), though the message was completed.
+SCENARIO = Scenario(
+    name="duplicates",
+    proves="two consumers that both do the work on one message leave one effect",
+    runs_on="dup",
+    given=Given(messages=3),
+    when=[
+        Consume(
+            consumers=2,
+            before_sending=True,
+            CONCURRENCY=ALL_MESSAGES,
+            MESSAGE_LIMIT=ALL_MESSAGES,
+            LONG_SLEEP_SECONDS=PAST_VISIBILITY,
+            LONG_SLEEP_EVERY=1,
+        )
+    ],
+    then=[
+        all_completed(),
+        queue_empty(),
+        dlq_holds(0),
+        deliveries(at_least=2),
+        redelivered_after_visibility(at_least=1),
+        worked_by(consumers=2),
+    ],
+)

@@ -1,0 +1,13 @@
+"""Nothing goes wrong."""
+
+from harness.checks import all_completed, dlq_holds, queue_empty
+from harness.scenario import Consume, Given, Scenario
+
+SCENARIO = Scenario(
+    name="happy",
+    proves="every message that is sent is completed once, and nothing is left in queue or DLQ",
+    runs_on="happy",
+    given=Given(messages=20),
+    when=[Consume(MAX_MESSAGES=10)],
+    then=[all_completed(), queue_empty(), dlq_holds(0)],
+)

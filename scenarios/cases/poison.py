@@ -1,0 +1,14 @@
+"""Some messages can never be processed."""
+
+from harness.checks import good_completed, poison_dead_lettered, queue_empty
+from harness.scenario import Consume, Given, Scenario
+
+SCENARIO = Scenario(
+    name="poison",
+    proves="a message that is rejected each time ends in the DLQ after two receives, never "
+    "completed, and holds up no other",
+    runs_on="poison",
+    given=Given(messages=9, poison_every=3),
+    when=[Consume(REJECT_PAYLOAD_MARKER="poison")],
+    then=[good_completed(), poison_dead_lettered(after=2), queue_empty()],
+)

@@ -1,0 +1,33 @@
+"""A consumer dies after the effect, before the delete, once for every message."""
+
+from harness.checks import (
+    all_completed,
+    crashed_after_effect,
+    dlq_holds,
+    finished_by_another,
+    queue_empty,
+)
+from harness.scenario import CRASHED, Consume, Given, Scenario
+
+SCENARIO = Scenario(
+    name="side-effects",
+    proves="a consumer that dies between its transaction and the delete causes a redelivery that "
+    "finds the message done: one effect",
+    runs_on="dup",
+    given=Given(messages=4),
+    when=[
+        Consume(
+            exits=CRASHED,
+            restarts=True,
+            USE_TRANSACTIONAL_WRITES=1,
+            CRASH_AFTER_SIDE_EFFECT=1,
+        )
+    ],
+    then=[
+        all_completed(),
+        queue_empty(),
+        dlq_holds(0),
+        crashed_after_effect(),
+        finished_by_another(),
+    ],
+)

@@ -1,0 +1,1 @@
+"""What every scenario shares: words, processes, queues, evidence, checks and the report."""

@@ -1,0 +1,311 @@
+"""The questions that cases ask of a history; pure, and each can be answered with FAIL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from harness.findings import Asked, question, some, trace
+from harness.history import Event, History, Journal, Sample, Witness
+from harness.invariants import completed_ids, last_seen
+from harness.scenario import MAX_RECEIVES, Finding
+
+__all__ = [
+    "all_completed",
+    "backlog_came_down",
+    "crashed_after_effect",
+    "deliveries",
+    "dlq_holds",
+    "finished_by_another",
+    "good_completed",
+    "neighbours_differ",
+    "poison_dead_lettered",
+    "queue_empty",
+    "redelivered_after_visibility",
+    "scaled_out",
+    "worked_by",
+]
+
+QUIET_SAMPLES = 3  # zeros in a row that say "empty" (quirk 5: one zero says nothing)
+# A receive is stamped when its answer is read, the hiding begins a little before that.
+RECEIVE_SLACK = 0.5
+
+PRODUCER, CONSUMERS, TABLES = Witness.PRODUCER, Witness.CONSUMERS, Witness.TABLES
+
+
+@question("all completed", "status COMPLETED for every message sent", PRODUCER, TABLES)
+def all_completed(asked: Asked, history: History) -> Finding:
+    return _completed(asked, history, history.ids)
+
+
+@question("good completed", "status COMPLETED for every message but poison", PRODUCER, TABLES)
+def good_completed(asked: Asked, history: History) -> Finding:
+    """Poison beside them in a batch must not hold them back."""
+    return _completed(asked, history, [key for key in history.ids if key not in history.poison])
+
+
+def _completed(asked: Asked, history: History, wanted: Sequence[str]) -> Finding:
+    open_ = [key for key in wanted if key not in completed_ids(history)]
+    left = {held.id for held in history.left or ()}
+    if open_ and all(key in left for key in open_):
+        seen = f"{open_[0]}: not yet, it is still in the queue; {len(open_)} such"
+        return asked.unknown(seen, trace(history, open_[:3]))
+    wrong = [
+        f"{key}: status {(history.status or {}).get(key, {}).get('status', 'absent')}, "
+        f"{last_seen(history, key)}"
+        for key in open_
+    ]
+    return asked.judged(wrong, history, open_, f"{len(wanted)} completed")
+
+
+@question(
+    "queue empty",
+    f"every message deleted or in the DLQ, {QUIET_SAMPLES} zero counts in a row at the end",
+    PRODUCER,
+    CONSUMERS,
+    Witness.DLQ,
+    Witness.SAMPLES,
+)
+def queue_empty(asked: Asked, history: History) -> Finding:
+    """Counts never decide alone: each message must be deleted or dead-lettered by a witness."""
+    left = [held.id for held in history.left or () if held.id in set(history.ids)]
+    deleted = {event.id for event in history.events("deleted")}
+    kept = [k for k in history.ids if k not in deleted | history.dead_lettered | set(left)]
+    if left or kept:
+        wrong = [f"{key}: still in the queue, {last_seen(history, key)}" for key in left]
+        wrong += [f"{key}: nobody deleted it, {last_seen(history, key)}" for key in kept]
+        return asked.judged(wrong, history, left + kept, "")
+    if not quiet(history.samples, history.quiet_seconds):
+        counts = [sample.backlog for sample in history.samples[-QUIET_SAMPLES:]]
+        return asked.unknown(f"counts at the end: {counts}", f"{history.folder}/samples.jsonl")
+    return asked.passed(f"{len(history.ids)} gone, counts zero to the end")
+
+
+def quiet(samples: Sequence[Sample], seconds: float) -> bool:
+    """Whether the last samples are zeros, enough of them and over long enough."""
+    zeros: list[Sample] = []
+    for sample in reversed(samples):
+        if sample.backlog:
+            break
+        zeros.append(sample)
+    return len(zeros) >= QUIET_SAMPLES and zeros[0].t - zeros[-1].t >= seconds
+
+
+@question("DLQ", "{count} of this run's messages in the DLQ", PRODUCER, Witness.DLQ)
+def dlq_holds(asked: Asked, history: History, count: int) -> Finding:
+    dead = sorted(history.dead_lettered)
+    if len(dead) != count:
+        seen = f"{len(dead)}: {some(dead)}" if dead else "none"
+        return asked.failed(seen, trace(history, dead[:3] or history.ids[:1]))
+    return asked.passed(f"{count}")
+
+
+@question("deliveries", "each message received at least {at_least} times", PRODUCER, CONSUMERS)
+def deliveries(asked: Asked, history: History, at_least: int) -> Finding:
+    received = history.by_id("received")
+    few = [key for key, events in received.items() if len(events) < at_least]
+    wrong = [f"{key}: received {len(received[key])} times" for key in few]
+    total = sum(len(events) for events in received.values())
+    return asked.judged(wrong, history, few, f"{total} deliveries of {len(received)} messages")
+
+
+@question(
+    "redelivered after visibility",
+    "at least {at_least} redelivery, none before the visibility timeout ran out",
+    PRODUCER,
+    CONSUMERS,
+)
+def redelivered_after_visibility(asked: Asked, history: History, at_least: int = 1) -> Finding:
+    """Of each two deliveries in a row: the second comes when the first one's visibility is over."""
+    pairs = list(_redeliveries(history))
+    early = [(a, b) for a, b in pairs if b.t < _hidden_until(history, a) - RECEIVE_SLACK]
+    if early:
+        wrong = [
+            f"{b.id}: received again {_hidden_until(history, a) - b.t:.1f} s before its time"
+            for a, b in early
+        ]
+        return asked.judged(wrong, history, [b.id or "" for _, b in early], "")
+    if len(pairs) < at_least:
+        return asked.failed(f"{len(pairs)} redeliveries", trace(history, history.ids[:3]))
+    gaps = [b.t - a.t for a, b in pairs]
+    return asked.passed(f"{len(pairs)}, {min(gaps):.1f} to {max(gaps):.1f} s after the receive")
+
+
+def _redeliveries(history: History) -> Iterator[tuple[Event, Event]]:
+    for events in history.by_id("received").values():
+        yield from pairwise(events)
+
+
+def _hidden_until(history: History, delivery: Event) -> float:
+    """When the message of this delivery may return; at once where it was given back."""
+    changes = [
+        event
+        for event in history.events("extended", "released")
+        if (event.who, event.delivery) == (delivery.who, delivery.delivery)
+    ]
+    last = changes[-1] if changes else delivery
+    return last.t if last.name == "released" else float(last.data["visible_at"])
+
+
+@question(
+    "finished by another",
+    "each message that a crashed consumer held is received again and deleted by another",
+    PRODUCER,
+    CONSUMERS,
+)
+def finished_by_another(asked: Asked, history: History) -> Finding:
+    """What a consumer held when it crashed: who received it again, how long after the death."""
+    deaths = [event for event in history.events("crash") if event.id]
+    if not deaths:
+        return asked.unknown("no consumer crashed with a message in hand", history.folder)
+    deleted = history.by_id("deleted")
+    open_ = [d for d in deaths if not any(e.who != d.who for e in deleted[d.id or ""])]
+    wrong = [f"{d.id}: {d.who} died with it, {last_seen(history, d.id or '')}" for d in open_]
+    gaps = [_gap(history, death) for death in deaths]
+    good = f"{len(deaths)} held, {max(gaps):.1f} s at most from death to redelivery"
+    return asked.judged(wrong, history, [d.id or "" for d in open_], good)
+
+
+def _gap(history: History, death: Event) -> float:
+    later = [e.t for e in history.by_id("received")[death.id or ""] if e.t > death.t]
+    return min(later, default=death.t) - death.t
+
+
+@question(
+    "both did the work",
+    "each message worked on twice or more, by {consumers} consumers in all",
+    PRODUCER,
+    CONSUMERS,
+)
+def worked_by(asked: Asked, history: History, consumers: int) -> Finding:
+    worked = history.by_id("worked")
+    once = [key for key, events in worked.items() if len(events) < 2]  # noqa: PLR2004 - "twice"
+    wrong = [f"{key}: worked on {len(worked[key])} times" for key in once]
+    who = sorted({event.who for events in worked.values() for event in events})
+    if len(who) < consumers:
+        wrong.append(f"only {', '.join(who) or 'nobody'} did any work")
+    return asked.judged(wrong, history, once or history.ids, f"work by {', '.join(who)}")
+
+
+@question(
+    "poison dead-lettered",
+    "each poison message received {after} times, then in the DLQ, never completed",
+    PRODUCER,
+    CONSUMERS,
+    TABLES,
+    Witness.DLQ,
+)
+def poison_dead_lettered(asked: Asked, history: History, after: int = MAX_RECEIVES) -> Finding:
+    received = history.by_id("received")
+    found = {key: _poison_faults(history, key, received[key], after) for key in history.poison}
+    bad = sorted(key for key, faults in found.items() if faults)
+    if not history.poison:
+        return asked.failed("no poison was sent", f"{history.folder}/producer.jsonl")
+    wrong = [f"{key}: {', '.join(found[key])}" for key in bad]
+    return asked.judged(wrong, history, bad, f"{len(found)} poison messages")
+
+
+def _poison_faults(history: History, key: str, received: list[Event], after: int) -> list[str]:
+    faults = [f"received {len(received)} times"] if len(received) != after else []
+    held = [held for held in history.dlq or () if held.id == key]
+    faults += [] if held else ["not in the DLQ"]
+    faults += [
+        f"came from {h.source_arn}" for h in held if h.source_arn not in (None, history.queue_arn)
+    ]
+    done = key in completed_ids(history) or key in (history.completed or {})
+    return faults + (["completed"] if done else [])
+
+
+@question(
+    "neighbours differ",
+    "a batch in which one message was deleted and another failed",
+    PRODUCER,
+    CONSUMERS,
+)
+def neighbours_differ(asked: Asked, history: History) -> Finding:
+    batches = [b for journal in history.consumers for b in _batches(journal, history)]
+    for journal, batch in batches:
+        ends = [_outcome(journal, event) for event in batch]
+        if "deleted" in ends and "failed" in ends:
+            counts = f"{ends.count('deleted')} deleted, {ends.count('failed')} failed"
+            return asked.passed(f"one receive of {len(batch)} by {batch[0].who}: {counts}")
+    mixed = [b for _, b in batches if len({e.id in history.poison for e in b}) > 1]
+    if not mixed:
+        return asked.unknown("no receive held good and poison together", history.folder)
+    ids = [event.id or "" for event in mixed[0]]
+    return asked.failed(
+        f"{ids[0]} and its {len(ids) - 1} neighbours ended alike", trace(history, ids)
+    )
+
+
+def _batches(journal: Journal, history: History) -> Iterator[tuple[Journal, list[Event]]]:
+    """Receives of one answer stand together in the journal, before anything else happens."""
+    mine, batch = set(history.ids), list[Event]()
+    for event in journal.events:
+        if event.name == "received" and event.id in mine:
+            batch.append(event)
+        elif batch:
+            yield journal, batch
+            batch = []
+
+
+def _outcome(journal: Journal, received: Event) -> str:
+    names = [e.name for e in journal.events if e.delivery == received.delivery]
+    return next((name for name in ("deleted", "failed") if name in names), "open")
+
+
+@question(
+    "crashed after the effect",
+    "for each message a crash after its completion, and a later delivery that finds it done",
+    PRODUCER,
+    CONSUMERS,
+    TABLES,
+)
+def crashed_after_effect(asked: Asked, history: History) -> Finding:
+    """Per message: the effect is written, then the crash, then a delivery that finds it done."""
+    crashes, found_done = history.by_id("crash"), history.by_id("already_done", "cached")
+    wrong, ids = [], []
+    for key in history.ids:
+        written = (history.status or {}).get(key, {}).get("completed_at", float("inf"))
+        after = [event for event in crashes[key] if event.t >= written]
+        if not after or not any(event.t > after[0].t for event in found_done[key]):
+            lack = (
+                "no delivery after the crash found it done"
+                if after
+                else "no crash after its completion"
+            )
+            wrong.append(f"{key}: {lack}, {last_seen(history, key)}")
+            ids.append(key)
+    total = sum(len(events) for events in crashes.values())
+    return asked.judged(wrong, history, ids, f"{total} crashes, {len(crashes)} messages")
+
+
+@question("scaled out", "at least {at_least} consumers at once, then equilibrium", Witness.SCALING)
+def scaled_out(asked: Asked, history: History, at_least: int = 2) -> Finding:
+    peak = max(tick.consumers for tick in history.scaling)
+    where = f"{history.folder}/scaling.jsonl"
+    if peak < at_least:
+        return asked.failed(f"{peak} at most", where)
+    steady = next((tick for tick in history.scaling if tick.phase == "equilibrium"), None)
+    if steady is None:
+        return asked.failed(f"{peak} at most, and no equilibrium", where)
+    return asked.passed(
+        f"{peak} at most, equilibrium with {steady.consumers} after {steady.t:.0f} s"
+    )
+
+
+@question(
+    "backlog came down",
+    "a backlog that peaks, and falls to nothing",
+    Witness.SCALING,
+    Witness.SAMPLES,
+)
+def backlog_came_down(asked: Asked, history: History) -> Finding:
+    peak = max(tick.backlog for tick in history.scaling)
+    end = history.samples[-1].backlog
+    where = f"{history.folder}/samples.jsonl"
+    if peak <= max(tick.consumers for tick in history.scaling):
+        return asked.failed(f"peak {peak}: there was no backlog to work off", where)
+    if end:
+        return asked.failed(f"{peak} at its peak, {end} at the end", where)
+    return asked.passed(f"{peak} at its peak, 0 at the end")

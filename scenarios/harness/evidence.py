@@ -1,0 +1,82 @@
+"""The folder of one scenario's evidence: what is written into it, and the history read back."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.history import Child, Held, History, Sample, Tick
+from harness.journals import read_journal
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+def save(folder: Path, name: str, data: Any) -> None:
+    """Write a JSON file in one piece: a reader finds all of it or none."""
+    draft = folder / f".{name}.tmp"
+    draft.write_text(json.dumps(data, indent=1, default=str) + "\n")
+    draft.replace(folder / name)
+
+
+def append(folder: Path, name: str, row: DataclassInstance) -> None:
+    """Add a line to a JSON lines file with one write, so that a killed runner tears none but it."""
+    descriptor = os.open(folder / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, json.dumps(asdict(row)).encode() + b"\n")
+    finally:
+        os.close(descriptor)
+
+
+def load(folder: Path) -> History:
+    """The history that a run saved in this folder; ValueError if it is not such a folder."""
+    about = _json(folder / "scenario.json")
+    if about is None:
+        raise ValueError(f"{folder} holds no readable scenario.json")
+    tables = _json(folder / "tables.json") or {}
+    queues = _json(folder / "dlq.json") or {}
+    children = _json(folder / "children.json")
+    problems = _json(folder / "problems.json")
+    producer = folder / "producer.jsonl"
+    return History(
+        folder=str(folder),
+        messages=about["given"]["messages"],
+        queue_arn=about.get("queue_arn"),
+        quiet_seconds=about["quiet_seconds"],
+        producer=read_journal(producer) if producer.exists() else None,
+        consumers=tuple(read_journal(path) for path in sorted(folder.glob("consumer-*.jsonl"))),
+        children=None if children is None else tuple(_child(row) for row in children),
+        status=tables.get("status"),
+        completed=tables.get("completed"),
+        dlq=_held(queues.get("dead_lettered")),
+        left=_held(queues.get("left_in_queue")),
+        samples=tuple(Sample(**row) for row in _lines(folder / "samples.jsonl")),
+        scaling=tuple(Tick(**row) for row in _lines(folder / "scaling.jsonl")),
+        problems=None if problems is None else tuple(problems),
+    )
+
+
+def _child(row: Mapping[str, Any]) -> Child:
+    return Child(row["name"], row["code"], tuple(row["allowed"]), tuple(row["tail"]))
+
+
+def _held(rows: list[dict[str, Any]] | None) -> tuple[Held, ...] | None:
+    return None if rows is None else tuple(Held(**row) for row in rows)
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a file; a torn last one is one sample less and no more."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if "\n" in line]

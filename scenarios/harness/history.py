@@ -1,0 +1,192 @@
+"""What happened, as journals and snapshots tell it; frozen, and it reads no file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Witness(StrEnum):
+    """A source of evidence that a check can depend on."""
+
+    PRODUCER = "producer"
+    CONSUMERS = "consumers"
+    CHILDREN = "children"
+    TABLES = "tables"
+    DLQ = "dlq"
+    SAMPLES = "samples"
+    SCALING = "scaling"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One journal line; `place` is its line number, the order within its process."""
+
+    t: float
+    who: str
+    name: str
+    place: int
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str | None:
+        return self.data.get("id")
+
+    @property
+    def delivery(self) -> str | None:
+        return self.data.get("delivery")
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The events of one process; `torn` says what could not be read, None if all could."""
+
+    name: str
+    events: tuple[Event, ...]
+    torn: str | None = None
+
+
+@dataclass(frozen=True)
+class Child:
+    """How a process of this run ended; code None means that nobody saw it end."""
+
+    name: str
+    code: int | None
+    allowed: tuple[int, ...]
+    tail: tuple[str, ...] = ()
+
+    @property
+    def killed(self) -> bool:
+        return self.code is None or self.code < 0
+
+
+@dataclass(frozen=True)
+class Held:
+    """A message of this run that the runner itself received from a queue."""
+
+    id: str
+    sqs_id: str
+    receive_count: int
+    source_arn: str | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Approximate counts at one moment (quirk 5: they lag, so they never decide alone)."""
+
+    t: float
+    visible: int
+    in_flight: int
+    delayed: int
+    dlq: int
+
+    @property
+    def backlog(self) -> int:
+        return self.visible + self.in_flight + self.delayed
+
+
+@dataclass(frozen=True)
+class Tick:
+    """One decision of the scaling rule: seconds since the flood began, and what it saw."""
+
+    t: float
+    backlog: int
+    consumers: int
+    desired: int
+    phase: str
+
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class History:
+    """Everything that one scenario left behind; None where a witness is missing."""
+
+    folder: str = "."
+    messages: int = 0  # asked of the producer, 0 = until stopped
+    queue_arn: str | None = None
+    quiet_seconds: float = 1.0
+    producer: Journal | None = None
+    consumers: tuple[Journal, ...] = ()
+    children: tuple[Child, ...] | None = None
+    status: Mapping[str, Row] | None = None
+    completed: Mapping[str, Row] | None = None
+    dlq: tuple[Held, ...] | None = None
+    left: tuple[Held, ...] | None = None
+    samples: tuple[Sample, ...] = ()
+    scaling: tuple[Tick, ...] = ()
+    problems: tuple[str, ...] | None = None  # what the runner waited for or asked in vain
+
+    @property
+    def sent(self) -> tuple[Event, ...]:
+        events = self.producer.events if self.producer else ()
+        return tuple(event for event in events if event.name == "sent")
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(event.data["id"] for event in self.sent)
+
+    @property
+    def poison(self) -> frozenset[str]:
+        return frozenset(event.data["id"] for event in self.sent if event.data.get("poison"))
+
+    @property
+    def dead_lettered(self) -> frozenset[str]:
+        return frozenset(held.id for held in self.dlq or ())
+
+    def events(self, *names: str) -> tuple[Event, ...]:
+        """This run's consumer events of these names, in order of time."""
+        mine = frozenset(self.ids)
+        found = [
+            event
+            for journal in self.consumers
+            for event in journal.events
+            if event.name in names and (event.id is None or event.id in mine)
+        ]
+        return tuple(sorted(found, key=lambda event: (event.t, event.place)))
+
+    def by_id(self, *names: str) -> dict[str, list[Event]]:
+        """Those events for each message sent, an empty list where there is none."""
+        found: dict[str, list[Event]] = {key: [] for key in self.ids}
+        for event in self.events(*names):
+            if event.id is not None:
+                found[event.id].append(event)
+        return found
+
+    def missing(self, witness: Witness) -> str | None:
+        """Why this witness cannot be relied on, None if it can."""
+        reasons = {
+            Witness.PRODUCER: _journal_missing("producer", self.producer),
+            Witness.CONSUMERS: self._consumers_missing(),
+            Witness.CHILDREN: None if self.children else "no process was recorded",
+            Witness.TABLES: _absent("the tables were not read", self.status, self.completed),
+            Witness.DLQ: _absent("the queues were not read at the end", self.dlq, self.left),
+            Witness.SAMPLES: None if self.samples else "no queue depth was sampled",
+            Witness.SCALING: None if self.scaling else "no scaling decision was recorded",
+        }
+        return reasons[witness]
+
+    def _consumers_missing(self) -> str | None:
+        if not self.consumers:
+            return "no consumer left a journal"
+        for journal in self.consumers:
+            reason = _journal_missing(journal.name, journal)
+            if reason:
+                return reason
+        for child in self.children or ():
+            if child.killed and child.name.startswith("consumer"):
+                return f"{child.name} was killed: its journal may lack the last thing it did"
+        return None
+
+
+def _journal_missing(name: str, journal: Journal | None) -> str | None:
+    if journal is None or not journal.events:
+        return f"{name} left no journal"
+    return f"{name}.jsonl: {journal.torn}" if journal.torn else None
+
+
+def _absent(reason: str, *parts: object) -> str | None:
+    return reason if any(part is None for part in parts) else None

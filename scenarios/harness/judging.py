@@ -1,0 +1,74 @@
+"""Asks the checks of a saved folder and saves the verdict; it needs no queue and no process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import evidence
+from harness.findings import ask, worst
+from harness.history import History
+from harness.infra import SetupError
+from harness.invariants import ALWAYS
+from harness.measures import measures
+from harness.scenario import Finding, Scenario, Verdict
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one scenario; `error` is set where it could not be run."""
+
+    name: str
+    label: str
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    measures: dict[str, Any]
+    folder: Path
+    seconds: float
+    error: str = ""
+    interrupted: bool = False
+
+
+def judge(
+    scenario: Scenario, folder: Path, label: str, seconds: float, *, interrupted: bool = False
+) -> Outcome:
+    """Judge what is saved in the folder and save the verdict beside it."""
+    history = evidence.load(folder)
+    findings = tuple(ask(check, history) for check in (*ALWAYS, *scenario.then))
+    verdict = worst(finding.verdict for finding in findings)
+    measured = _measured(history)
+    saved = {
+        "scenario": scenario.name,
+        "verdict": verdict,
+        "seconds": round(seconds, 2),
+        "measures": measured,
+        "findings": [asdict(finding) for finding in findings],
+    }
+    evidence.save(folder, "verdict.json", saved)
+    return Outcome(
+        scenario.name, label, verdict, findings, measured, folder, seconds, "", interrupted
+    )
+
+
+def _measured(history: History) -> dict[str, Any]:
+    try:
+        return measures(history)
+    except (KeyError, ValueError, TypeError) as error:
+        return {"not measured": f"{type(error).__name__}: {error}"}
+
+
+def judge_again(folder: Path, cases: Mapping[str, Scenario]) -> list[Outcome]:
+    """Judge a saved scenario, or each one of a saved run; raises SetupError where none is."""
+    folders = [
+        path for path in (folder, *sorted(folder.glob("*"))) if (path / "scenario.json").is_file()
+    ]
+    if not folders:
+        raise SetupError(f"{folder} holds no saved scenario")
+    outcomes = []
+    for path in folders:
+        name = json.loads((path / "scenario.json").read_text())["scenario"]
+        outcomes.append(judge(cases[name], path, path.name, 0.0))
+    return outcomes

@@ -1,0 +1,130 @@
+"""Shows a run as it goes and at its end; it decides nothing.
+
+On a terminal with colours and a table, elsewhere in plain lines; NO_COLOR is honoured by rich.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harness.history import Tick
+from harness.judging import Outcome
+from harness.scenario import Finding, Scenario, Verdict
+
+STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNKNOWN: "yellow"}
+BAR = 40  # characters of the longest backlog bar
+
+
+class Report:
+    """Prints to one stream from several threads."""
+
+    def __init__(self, stream: TextIO, cases: Mapping[str, Scenario]) -> None:
+        self._console = Console(file=stream, highlight=False, soft_wrap=True)
+        self._proves = {name: case.proves for name, case in cases.items()}
+        self._lock = threading.Lock()
+        self._peak = 1
+
+    def say(self, text: str) -> None:
+        with self._lock:
+            self._console.print(text, markup=False)
+
+    def show_tick(self, name: str, tick: Tick) -> None:
+        """The live view of a flood: one line a second."""
+        self._peak = max(self._peak, tick.backlog)
+        bar = "#" * round(BAR * tick.backlog / self._peak)
+        self.say(
+            f"        {name} {tick.t:6.1f} s  {tick.phase:11} consumers {tick.consumers} "
+            f"(rule: {tick.desired})  backlog {tick.backlog:4} {bar}"
+        )
+
+    def done(self, outcome: Outcome) -> None:
+        """One line for what has ended, more where it did not pass."""
+        verdict = "SETUP" if outcome.error else outcome.verdict
+        style = "bold red" if outcome.error else STYLES[outcome.verdict]
+        line = f"[{style}]{verdict:7}[/] {outcome.label:14} {outcome.seconds:5.1f} s  "
+        with self._lock:
+            self._console.print(line + escape(told(outcome)))
+            if outcome.error:
+                self._console.print(indented(outcome.error), markup=False)
+            for finding in outcome.findings:
+                if finding.verdict is not Verdict.PASS:
+                    self._console.print(explained(finding), markup=False)
+
+    def close(self, outcomes: Sequence[Outcome]) -> None:
+        """The table of all, with what each has proved."""
+        table = Table(title=f"{len(outcomes)} scenarios", title_justify="left")
+        for column in ("verdict", "scenario", "seconds", "counts", "proved"):
+            table.add_column(column, justify="right" if column == "seconds" else "left")
+        for outcome in outcomes:
+            verdict = "SETUP" if outcome.error else str(outcome.verdict)
+            proved = self._proves.get(outcome.name, "")
+            passed = outcome.verdict is Verdict.PASS
+            table.add_row(
+                f"[{STYLES[outcome.verdict]}]{verdict}[/]",
+                outcome.label,
+                f"{outcome.seconds:.1f}",
+                escape(told(outcome)),
+                escape(proved if passed else f"not proved: {proved}"),
+            )
+        with self._lock:
+            self._console.print(table, soft_wrap=False)
+
+
+def told(outcome: Outcome) -> str:
+    """The counts of an outcome in a few words."""
+    if outcome.interrupted:
+        return "interrupted"
+    numbers = outcome.measures
+    if "sent" not in numbers:
+        return "not run" if outcome.error else "no counts"
+    parts = [f"{numbers['sent']} sent", f"{numbers['completed']} completed"]
+    parts += [f"{numbers['in_dlq']} in the DLQ"] if numbers["in_dlq"] else []
+    parts += [f"{numbers['deliveries']} deliveries"]
+    parts += [f"{numbers['crashes']} crashes"] if numbers["crashes"] else []
+    if "peak_backlog" in numbers:
+        parts += [
+            f"peak backlog {numbers['peak_backlog']}",
+            f"oldest wait {numbers['oldest_wait_seconds']} s",
+            f"{numbers['peak_consumers']} consumers at most",
+            f"equilibrium after {numbers['seconds_to_equilibrium']} s",
+        ]
+    return ", ".join(parts)
+
+
+def explained(finding: Finding) -> str:
+    """A finding for a reader: expected, seen, where to look."""
+    text = (
+        f"{finding.verdict}: {finding.check}\n  expected  {finding.expected}\n"
+        f"  seen      {finding.seen}\n  look at   {finding.look_at}"
+    )
+    return indented(text)
+
+
+def indented(text: str) -> str:
+    return "\n".join("        " + line for line in text.splitlines())
+
+
+def as_json(outcomes: Sequence[Outcome], talks_to: str) -> str:
+    """The whole run for a program."""
+    rows: list[dict[str, Any]] = [
+        {
+            "scenario": outcome.name,
+            "run": outcome.label,
+            "verdict": "SETUP" if outcome.error else outcome.verdict,
+            "seconds": round(outcome.seconds, 2),
+            "counts": outcome.measures,
+            "error": outcome.error,
+            "interrupted": outcome.interrupted,
+            "folder": str(outcome.folder),
+            "findings": [vars(finding) for finding in outcome.findings],
+        }
+        for outcome in outcomes
+    ]
+    return json.dumps({"talks_to": talks_to, "scenarios": rows}, indent=1, default=str)

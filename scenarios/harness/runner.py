@@ -1,0 +1,204 @@
+"""Runs scenarios: record, save, then judge; side by side where they share no queue.
+
+It starts nothing itself (stage, steps) and knows no question that a check asks.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from harness import evidence
+from harness.checks import quiet
+from harness.infra import AWS_ERRORS, Resources, SetupError, Target, connect
+from harness.judging import Outcome, judge
+from harness.processes import Children, Watchdog
+from harness.report import Report
+from harness.sampler import Sampler
+from harness.scenario import Options, Scenario, Verdict
+from harness.stage import LOCAL_VISIBILITY, Interrupted, Shared, Stage
+from harness.steps import play
+
+LOCAL_QUIET, REMOTE_QUIET = 0.5, 5.0  # seconds that the counts must stay at zero
+LOCAL_LAG, REMOTE_LAG = 3.0, 75.0  # seconds that counts may take to tell the truth (quirk 5)
+DRAIN_SLACK = 3.0  # beyond the visibility timeout, for what an earlier run left in flight
+TURN_SECONDS = 900.0  # to wait for another runner that uses the same queues
+
+
+def run_plan(
+    plan: Sequence[tuple[int, Scenario]],
+    target: Target,
+    options: Options,
+    reports: Path,
+    report: Report,
+    stop: threading.Event,
+) -> list[Outcome]:
+    """Run each (turn, scenario) under reports/<run>/; raises SetupError before anything starts."""
+    repeated = any(turn > 1 for turn, _ in plan)
+    named = [(f"{case.name}-{turn:02}" if repeated else case.name, case) for turn, case in plan]
+    reports.mkdir(mode=0o700, parents=True, exist_ok=True)
+    reports.chmod(0o700)
+    folder = reports / (time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(3))
+    report.say(f"talking to {target.described}; evidence in {folder}")
+    with Watchdog() as watchdog:
+        clients = connect(target)
+        shared = Shared(target, clients, watchdog, stop, options, folder, report.show_tick)
+        return run_all(named, shared, report.done)
+
+
+def run_all(
+    plan: Sequence[tuple[str, Scenario]], shared: Shared, done: Callable[[Outcome], None]
+) -> list[Outcome]:
+    """Run each (label, scenario); those of one set in turn, different sets side by side."""
+    lanes: dict[str, list[tuple[str, Scenario]]] = {}
+    for label, scenario in plan:
+        lanes.setdefault(scenario.runs_on, []).append((label, scenario))
+
+    def lane(entries: list[tuple[str, Scenario]]) -> list[Outcome]:
+        outcomes = []
+        for label, scenario in entries:
+            if shared.stop.is_set():
+                break
+            outcomes.append(run(label, scenario, shared))
+            done(outcomes[-1])
+        return outcomes
+
+    with ThreadPoolExecutor(max_workers=len(lanes)) as pool:
+        return [outcome for outcomes in pool.map(lane, lanes.values()) for outcome in outcomes]
+
+
+def run(label: str, scenario: Scenario, shared: Shared) -> Outcome:
+    """Run one scenario to its outcome; no error of AWS or of a child escapes."""
+    began = time.monotonic()
+    folder = shared.reports / label
+    folder.mkdir(mode=0o700, parents=True)
+    error, interrupted = "", False
+    try:
+        with _turn(scenario.runs_on, shared):
+            _record(scenario, shared, folder)
+    except Interrupted:
+        interrupted = True
+    except (SetupError, *AWS_ERRORS) as problem:
+        error = str(problem)
+    seconds = time.monotonic() - began
+    if error:
+        evidence.save(folder, "verdict.json", {"error": error})
+        return Outcome(scenario.name, label, Verdict.UNKNOWN, (), {}, folder, seconds, error)
+    return judge(scenario, folder, label, seconds, interrupted=interrupted)
+
+
+def _record(scenario: Scenario, shared: Shared, folder: Path) -> None:
+    resources = shared.target.resources.get(scenario.runs_on)
+    if resources is None:
+        raise SetupError(f"the outputs have no set '{scenario.runs_on}'; run make infra-up again")
+    with Children(folder, shared.watchdog) as children:
+        stage = _stage(scenario, shared, folder, resources, children)
+        try:
+            with Sampler(stage):
+                _drain(stage)
+                play(stage)
+                children.stop(children.all)
+                _settle(stage)
+            _save_world(stage)
+        except Interrupted:
+            stage.problems.append("interrupted")
+            raise
+        finally:
+            children.stop(children.all)
+            _save_children(stage)
+
+
+def _stage(
+    scenario: Scenario, shared: Shared, folder: Path, resources: Resources, children: Children
+) -> Stage:
+    queues = shared.clients.queues(resources)
+    own = queues.visibility()
+    override = shared.options.visibility
+    if override is None and shared.target.local:
+        override = LOCAL_VISIBILITY
+    hidden = own if override is None else override
+    stage = Stage(shared, scenario, folder, resources, children, override, hidden)
+    about = {
+        "scenario": scenario.name,
+        "proves": scenario.proves,
+        "given": asdict(scenario.given),
+        "talks_to": shared.target.described,
+        "set": asdict(resources),
+        "queue_arn": resources.queue_arn,
+        "visibility_seconds": hidden,
+        "quiet_seconds": LOCAL_QUIET if shared.target.local else REMOTE_QUIET,
+        "options": asdict(shared.options),
+        "began": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    evidence.save(folder, "scenario.json", about)
+    return stage
+
+
+def _drain(stage: Stage) -> None:
+    """What an earlier run left goes; it must not be taken for this run's."""
+    left = stage.queues.drain(stage.hidden_seconds + DRAIN_SLACK, stage.pause)
+    evidence.save(stage.folder, "drained.json", asdict(left))
+
+
+def _settle(stage: Stage) -> None:
+    """Give the counts time to become zero, and to stay so."""
+    seconds = LOCAL_QUIET if stage.shared.target.local else REMOTE_QUIET
+    lag = LOCAL_LAG if stage.shared.target.local else REMOTE_LAG
+    deadline = time.monotonic() + stage.hidden_seconds + lag
+    while not quiet(stage.samples, seconds) and time.monotonic() < deadline:
+        stage.pause()
+
+
+def _save_world(stage: Stage) -> None:
+    """What the queues and the tables hold, whatever the consumers claim."""
+    ids = stage.sent_ids()
+    settled_by_count = not stage.samples or not stage.samples[-1].backlog
+    unseen = ids - stage.dead.keys()
+    left = stage.queues.left_in_queue(unseen) if not settled_by_count else {}
+    open_ = stage.unsettled() - left.keys()
+    stage.dead |= stage.queues.dead_lettered(open_) if open_ else {}
+    holds = {
+        "dead_lettered": [asdict(held) for held in stage.dead.values()],
+        "left_in_queue": [asdict(held) for held in left.values()],
+    }
+    evidence.save(stage.folder, "dlq.json", holds)
+    rows = stage.shared.clients.tables(stage.resources).rows(sorted(ids))
+    evidence.save(stage.folder, "tables.json", rows)
+
+
+def _save_children(stage: Stage) -> None:
+    rows = [
+        {"name": c.name, "code": c.code, "allowed": c.allowed, "tail": c.tail()}
+        for c in stage.children.all
+    ]
+    evidence.save(stage.folder, "children.json", rows)
+    evidence.save(stage.folder, "problems.json", stage.problems)
+
+
+@contextmanager
+def _turn(set_name: str, shared: Shared) -> Iterator[None]:
+    """Two runners on the same queues would take each other's messages: one waits."""
+    path = shared.reports.parent / f".{set_name}.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + TURN_SECONDS
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise SetupError(f"another run uses the set '{set_name}'") from None
+                if shared.stop.wait(0.5):
+                    raise Interrupted from None
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,60 @@
+"""The scaling rule of the backpressure scenario; pure: counts in, a number of consumers out.
+
+Backlog per consumer, after AWS's advice for queues: one consumer may have as much waiting before
+it as it can work off within the acceptable latency (target latency / time per message). In-flight
+messages count, as KEDA counts them: a rule that sees only the visible ones takes away consumers
+that are busy. Consumers join at once, up to the maximum; they leave one at a time, only after a
+calm, by SIGTERM, so that each finishes what it holds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.history import Tick
+
+CALM_TICKS = 3  # in a row that must ask for fewer before one consumer leaves
+STEADY_TICKS = 8  # of the window in which equilibrium is looked for
+STEADY_GROWTH = 1.1  # the later half of the window may hold this times the backlog of the earlier
+STEADY_SLACK = 3  # messages, so that a handful more does not count as growth
+
+
+@dataclass(frozen=True)
+class Rule:
+    target_latency: float  # seconds that a message may wait
+    work_seconds: float  # of one message
+    max_consumers: int
+    min_consumers: int = 1
+
+    @property
+    def backlog_per_consumer(self) -> float:
+        return max(1.0, self.target_latency / self.work_seconds)
+
+    def desired(self, backlog: int) -> int:
+        """Consumers for this many messages, visible and in flight."""
+        wanted = math.ceil(backlog / self.backlog_per_consumer)
+        return min(self.max_consumers, max(self.min_consumers, wanted))
+
+
+def change(ticks: Sequence[Tick]) -> int:
+    """How many consumers to add now; -1 to let one go, 0 to stay."""
+    last = ticks[-1]
+    if last.desired > last.consumers:
+        return last.desired - last.consumers
+    calm = ticks[-CALM_TICKS:]
+    if len(calm) == CALM_TICKS and all(tick.desired < last.consumers for tick in calm):
+        return -1
+    return 0
+
+
+def in_equilibrium(ticks: Sequence[Tick]) -> bool:
+    """For a whole window nobody was added, and the backlog did not grow."""
+    window = ticks[-STEADY_TICKS:]
+    if len(window) < STEADY_TICKS or any(tick.desired > window[0].consumers for tick in window):
+        return False
+    half = STEADY_TICKS // 2
+    early = sum(tick.backlog for tick in window[:half]) / half
+    late = sum(tick.backlog for tick in window[half:]) / half
+    return late <= early * STEADY_GROWTH + STEADY_SLACK

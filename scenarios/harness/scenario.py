@@ -1,0 +1,178 @@
+"""The frozen words that a case is written in; it knows no process, queue, clock or AWS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, StrEnum
+
+from harness.history import History, Witness
+
+# Exit codes of the consumer that a case can declare (consumer/worker/exits.py names them).
+OK = 0
+CRASHED = 86
+
+# The redrive policy of every set (terraform/main.tf): received twice, then the dead-letter queue.
+MAX_RECEIVES = 2
+
+
+class Amount(Enum):
+    """A setting whose value is known only when the scenario runs."""
+
+    ALL_MESSAGES = "as many as are sent"
+    PAST_VISIBILITY = "seconds of work that end well after the visibility timeout"
+
+
+ALL_MESSAGES = Amount.ALL_MESSAGES
+PAST_VISIBILITY = Amount.PAST_VISIBILITY
+Setting = str | int | float | Amount
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the producer sends before the first step."""
+
+    messages: int
+    batch_size: int = 10
+    rate: float = 0.0  # messages per second, 0 = as fast as possible
+    poison_every: int = 0  # every Nth message is poison, 0 = none
+
+
+@dataclass(frozen=True, init=False)
+class Consume:
+    """Run consumers with these settings until every message is settled.
+
+    A consumer with MESSAGE_LIMIT, or one that is to crash, is awaited; any other is stopped
+    with SIGTERM. With `restarts`, a crashed one is replaced until every message is settled.
+    `before_sending` has them polling before the first message is sent.
+    """
+
+    consumers: int
+    exits: int
+    restarts: bool
+    before_sending: bool
+    settings: tuple[tuple[str, Setting], ...]
+
+    def __init__(
+        self,
+        consumers: int = 1,
+        *,
+        exits: int = OK,
+        restarts: bool = False,
+        before_sending: bool = False,
+        **settings: Setting,
+    ) -> None:
+        object.__setattr__(self, "consumers", consumers)
+        object.__setattr__(self, "exits", exits)
+        object.__setattr__(self, "restarts", restarts)
+        object.__setattr__(self, "before_sending", before_sending)
+        object.__setattr__(self, "settings", tuple(settings.items()))
+
+    def leaves_by_itself(self) -> bool:
+        return "MESSAGE_LIMIT" in dict(self.settings)
+
+
+@dataclass(frozen=True)
+class AwaitRedelivery:
+    """Wait until the visibility of everything that a dead consumer held has run out."""
+
+
+@dataclass(frozen=True)
+class KeepUp:
+    """Flood the queue, add consumers by the backlog rule (harness/scaling.py), then drain."""
+
+    rate: float  # messages per second
+    work_seconds: float  # of one message
+    target_latency: float  # seconds that a message may wait
+    max_consumers: int
+
+
+Step = Consume | AwaitRedelivery | KeepUp
+
+
+class Verdict(StrEnum):
+    PASS = "PASS"  # noqa: S105 - a verdict, not a password
+    FAIL = "FAIL"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check's answer: what was expected, what was seen, and where to look."""
+
+    check: str
+    verdict: Verdict
+    expected: str
+    seen: str
+    look_at: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A pure question to a history; `reads` names the witnesses it cannot do without."""
+
+    name: str
+    reads: tuple[Witness, ...]
+    answer: Callable[[History], Finding]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    proves: str
+    runs_on: str  # the set of queue and tables, as in terraform/variables.tf
+    given: Given
+    when: Sequence[Step]
+    then: Sequence[Check]
+    slow: bool = False
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line may change; None leaves what the case says."""
+
+    count: int | None = None
+    batch_size: int | None = None
+    rate: float | None = None
+    poison_every: int | None = None
+    work_seconds: float | None = None
+    max_consumers: int | None = None
+    target_latency: float | None = None
+    visibility: int | None = None
+    timeout: float | None = None
+
+    def given(self) -> dict[str, int | float]:
+        values = {
+            "messages": self.count,
+            "batch_size": self.batch_size,
+            "rate": self.rate,
+            "poison_every": self.poison_every,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+    def keep_up(self) -> dict[str, int | float]:
+        values = {
+            "rate": self.rate,
+            "work_seconds": self.work_seconds,
+            "max_consumers": self.max_consumers,
+            "target_latency": self.target_latency,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def tuned(scenario: Scenario, options: Options) -> Scenario:
+    """The scenario with the options in place; ValueError names one that it has no use for."""
+    scales = any(isinstance(step, KeepUp) for step in scenario.when)
+    useless = {"messages", "poison_every"} if scales else {"work_seconds"}
+    useless |= set() if scales else {"max_consumers", "target_latency"}
+    if not scenario.given.poison_every:
+        useless.add("poison_every")
+    refused = sorted(useless & (options.given().keys() | options.keep_up().keys()))
+    if refused:
+        named = ", ".join("count" if name == "messages" else name for name in refused)
+        raise ValueError(f"scenario {scenario.name} has no use for: {named.replace('_', '-')}")
+    when = [
+        replace(step, **options.keep_up()) if isinstance(step, KeepUp) else step  # type: ignore[arg-type]
+        for step in scenario.when
+    ]
+    return replace(scenario, given=replace(scenario.given, **options.given()), when=when)  # type: ignore[arg-type]

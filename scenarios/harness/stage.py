@@ -1,0 +1,190 @@
+"""One scenario under way: its children, its messages, and waiting for something to be so."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness import evidence
+from harness.history import Event, Held, Sample, Tick
+from harness.infra import ROOT, Clients, Resources, SetupError, Target
+from harness.journals import Tail, deleted_ids, exhausted_ids
+from harness.processes import Children, Program, Running, Watchdog
+from harness.scenario import MAX_RECEIVES, OK, Amount, Options, Scenario, Setting
+
+LOOK_EVERY = 0.1  # seconds between two looks at a condition
+START_SECONDS = 30.0  # for a child to write its first line
+OVERRUN_SECONDS = 2.0  # by which work outlasts the visibility timeout
+LOCAL_VISIBILITY = 2  # seconds; a local run need not wait 10 for each redelivery
+
+# What a consumer gets unless the case says otherwise: short polls and quick work.
+BASICS: Mapping[str, Setting] = {
+    "WAIT_TIME_SECONDS": 1,
+    "SLEEP_MIN_SECONDS": 0.01,
+    "SLEEP_MAX_SECONDS": 0.05,
+    "ENV_FILE": "/dev/null",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+class Interrupted(Exception):
+    """The user asked the runner to stop."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all scenarios of one command share."""
+
+    target: Target
+    clients: Clients
+    watchdog: Watchdog
+    stop: threading.Event
+    options: Options
+    reports: Path
+    show: Callable[[str, Tick], None] = lambda name, tick: None
+
+
+@dataclass
+class Stage:
+    """`visibility` is what consumers are told per receive, None leaves it to the queue."""
+
+    shared: Shared
+    scenario: Scenario
+    folder: Path
+    resources: Resources
+    children: Children
+    visibility: int | None
+    hidden_seconds: int  # the visibility timeout in effect
+    problems: list[str] = field(default_factory=list)
+    dead: dict[str, Held] = field(default_factory=dict)
+    samples: list[Sample] = field(default_factory=list)
+    tails: dict[str, Tail] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.queues = self.shared.clients.queues(self.resources)
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for anything before giving up."""
+        given = self.shared.options.timeout
+        return given or 30 + 8 * self.hidden_seconds + 0.5 * self.scenario.given.messages
+
+    def start_producer(self, *, rate: float | None = None, allowed: int = OK) -> Running:
+        given = self.scenario.given
+        flags = {
+            "--n": given.messages,
+            "--batch-size": given.batch_size,
+            "--rate": given.rate if rate is None else rate,
+            "--poison-every": given.poison_every,
+        }
+        arguments = [str(part) for flag in flags.items() for part in flag]
+        return self._start("producer", "produce.py", arguments, {}, allowed)
+
+    def start_consumer(self, settings: Mapping[str, Setting], allowed: int) -> Running:
+        names = {
+            "MESSAGE_STATUS_TABLE": self.resources.status_table,
+            "MESSAGE_COMPLETED_TABLE": self.resources.completed_table,
+        }
+        override = (
+            {} if self.visibility is None else {"VISIBILITY_TIMEOUT_SECONDS": self.visibility}
+        )
+        merged = {**BASICS, **names, **override, **settings}
+        values = {name: str(self._value(value)) for name, value in merged.items()}
+        number = 1 + sum(child.name.startswith("consumer") for child in self.children.all)
+        return self._start(f"consumer-{number}", "consume.py", [], values, allowed)
+
+    def _start(
+        self, name: str, script: str, arguments: list[str], values: Mapping[str, str], allowed: int
+    ) -> Running:
+        room = ROOT / ("producer" if name == "producer" else "consumer")
+        own = room / ".venv" / "bin" / "python"
+        python = str(own) if own.exists() else sys.executable
+        environment = {
+            **self.shared.target.environment,
+            "QUEUE_URL": self.resources.queue_url,
+            "ENV_FILE": "/dev/null",
+            **values,
+        }
+        program = Program([python, script, *arguments], room, environment)
+        try:
+            child = self.children.start(name, program, [allowed])
+        except OSError as error:
+            raise SetupError(f"{name} cannot be started: {error}") from error
+        self.tails[name] = Tail(child.journal)
+        return child
+
+    def _value(self, value: Setting) -> str | int | float:
+        if value is Amount.ALL_MESSAGES:
+            return self.scenario.given.messages
+        if value is Amount.PAST_VISIBILITY:
+            return self.hidden_seconds + OVERRUN_SECONDS
+        return value.value if isinstance(value, Amount) else value
+
+    def await_start(self, child: Running) -> None:
+        """Until its journal begins; SetupError if it never does."""
+        tail = self.tails[child.name]
+        deadline = time.monotonic() + START_SECONDS
+        while not tail.read():
+            ended = child.code is not None or time.monotonic() > deadline
+            if ended and not tail.read():
+                self._never_started(child)
+            self.pause()
+
+    def _never_started(self, child: Running) -> None:
+        how = "hangs" if child.code is None else f"exited {child.code}"
+        lines = "\n  ".join(child.tail()) or "(it wrote nothing)"
+        raise SetupError(f"{child.name} did not start: it {how}; {child.log} ends:\n  {lines}")
+
+    def events(self) -> list[Event]:
+        """All that consumers have written so far."""
+        return [e for name, tail in self.tails.items() if name != "producer" for e in tail.read()]
+
+    def sent_ids(self) -> set[str]:
+        tail = self.tails.get("producer")
+        events = tail.read() if tail else ()
+        return {event.data["id"] for event in events if event.name == "sent"}
+
+    def unsettled(self) -> set[str]:
+        """Messages that no consumer has deleted and that are not seen in the DLQ."""
+        events = self.events()
+        open_ = self.sent_ids() - deleted_ids(events) - self.dead.keys()
+        if open_ and open_ <= exhausted_ids(events, MAX_RECEIVES, time.time()):
+            self.dead |= self.queues.dead_lettered(open_)
+            open_ -= self.dead.keys()
+        return open_
+
+    def pause(self, seconds: float = LOOK_EVERY) -> None:
+        """Wait, unless the user asked the runner to stop."""
+        if self.shared.stop.wait(seconds):
+            raise Interrupted
+
+    def wait_until(
+        self,
+        what: str,
+        condition: Callable[[], str],
+        seconds: float | None = None,
+        every: float = LOOK_EVERY,
+    ) -> bool:
+        """Until the condition answers "": anything else is what it still sees."""
+        limit = self.patience if seconds is None else seconds
+        deadline = time.monotonic() + limit
+        while seen := condition():
+            if time.monotonic() > deadline:
+                self.problems.append(f"waited {limit:g} s for {what}; last: {seen}")
+                return False
+            self._check_started()
+            self.pause(every)
+        return True
+
+    def _check_started(self) -> None:
+        for child in self.children.all:
+            if child.code not in (None, *child.allowed) and not self.tails[child.name].read():
+                self._never_started(child)
+
+    def record(self, tick: Tick) -> None:
+        evidence.append(self.folder, "scaling.jsonl", tick)
+        self.shared.show(self.scenario.name, tick)

@@ -1,0 +1,93 @@
+"""Plays the steps of a case on a stage; it decides when a step is over and judges nothing."""
+
+from __future__ import annotations
+
+import time
+
+from harness.flood import keep_up
+from harness.infra import SetupError
+from harness.processes import Running
+from harness.scenario import CRASHED, OK, AwaitRedelivery, Consume, KeepUp
+from harness.stage import Stage
+
+
+def play(stage: Stage) -> None:
+    """Send what is given, then step by step."""
+    steps = list(stage.scenario.when)
+    first = steps[0]
+    early: list[Running] = []
+    if isinstance(first, Consume) and first.before_sending:
+        early = _start_consumers(stage, first)
+    if not isinstance(first, KeepUp):
+        _send(stage)
+    for step in steps:
+        match step:
+            case Consume():
+                _consume(stage, step, early if step is first and early else None)
+            case AwaitRedelivery():
+                _await_redelivery(stage)
+            case KeepUp():
+                keep_up(stage, step)
+
+
+def _send(stage: Stage) -> None:
+    producer = stage.start_producer()
+    stage.await_start(producer)
+    stage.wait_until("the producer to end", lambda: "" if producer.code is not None else "it runs")
+    if producer.code != OK:
+        lines = "\n  ".join(producer.tail())
+        raise SetupError(f"the producer exited {producer.code}; {producer.log} ends:\n  {lines}")
+
+
+def _start_consumers(stage: Stage, step: Consume) -> list[Running]:
+    started = [_start_consumer(stage, step) for _ in range(step.consumers)]
+    for child in started:
+        stage.await_start(child)
+    return started
+
+
+def _start_consumer(stage: Stage, step: Consume) -> Running:
+    return stage.start_consumer(dict(step.settings), step.exits)
+
+
+def _consume(stage: Stage, step: Consume, started: list[Running] | None) -> None:
+    running = started or _start_consumers(stage, step)
+    awaited = step.leaves_by_itself() or (step.exits == CRASHED and not step.restarts)
+
+    def pending() -> str:
+        if step.restarts:
+            _restart(stage, step, running)
+        if not any(child.code is None for child in running):
+            return ""
+        if awaited:
+            return f"{sum(child.code is None for child in running)} consumers run"
+        return _counted(stage)
+
+    stage.wait_until("the consumers to end" if awaited else "every message to settle", pending)
+    for child in running:
+        if child.code is None and step.restarts:
+            child.allowed = (OK,)  # the last one finds everything done and is told to go
+    stage.children.stop(running)
+
+
+def _restart(stage: Stage, step: Consume, running: list[Running]) -> None:
+    """Put a new consumer in the place of each that crashed as declared, while there is work."""
+    for place, child in enumerate(running):
+        if child.code == CRASHED and stage.unsettled():
+            running[place] = _start_consumer(stage, step)
+            stage.await_start(running[place])
+
+
+def _counted(stage: Stage) -> str:
+    open_ = stage.unsettled()
+    return f"{len(open_)} are not, such as {min(open_)}" if open_ else ""
+
+
+def _await_redelivery(stage: Stage) -> None:
+    """A stated delay of SQS: what the dead held is hidden until its visibility runs out."""
+    hidden = [event.data["visible_at"] for event in stage.events() if event.name == "received"]
+    ends = max(hidden, default=0.0)
+    stage.wait_until(
+        "the visibility timeout to run out",
+        lambda: f"{ends - time.time():.1f} s to go" if time.time() < ends else "",
+    )

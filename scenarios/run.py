@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Door of the scenarios: choose, run, print, exit code; the work is in cases/ and harness/."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from enum import IntEnum
+from importlib import import_module
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+try:
+    from harness import infra
+    from harness.arguments import options, parser
+    from harness.judging import Outcome, judge_again
+    from harness.report import Report, as_json
+    from harness.runner import run_plan
+    from harness.scenario import Scenario, Verdict, tuned
+except ModuleNotFoundError as missing:
+    sys.exit(f"run.py: {missing.name} is not installed in this Python; run: make venv")
+
+
+class Exit(IntEnum):
+    """What the exit code says; where several apply: interrupted, fail, setup, unknown."""
+
+    PASS = 0
+    """Every scenario passed."""
+    FAIL = 1
+    """A check found something that must not be."""
+    SETUP = 2
+    """A scenario could not be run, or an argument was refused."""
+    UNKNOWN = 3
+    """The evidence is not enough to say."""
+    INTERRUPTED = 130
+    """Ctrl-C or SIGTERM: every child was reaped, what there was is saved."""
+
+
+def cases() -> dict[str, Scenario]:
+    """Every file of cases/, the slow ones last."""
+    names = sorted(path.stem for path in (HERE / "cases").glob("[a-z]*.py"))
+    found: list[Scenario] = [import_module(f"cases.{name}").SCENARIO for name in names]
+    return {case.name: case for case in sorted(found, key=lambda case: (case.slow, case.name))}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    os.umask(0o077)  # evidence is for the user's eyes only
+    known = cases()
+    chosen = _chosen(known, arguments)
+    if chosen.list:
+        for case in known.values():
+            print(f"{case.name:14} {case.proves}")
+        return Exit.PASS
+    report = Report(sys.stderr if chosen.json else sys.stdout, known)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: _stop(stop))
+    try:
+        talks_to, outcomes = _outcomes(chosen, known, report, stop)
+    except infra.SetupError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return Exit.SETUP
+    report.close(outcomes)
+    if chosen.json:
+        print(as_json(outcomes, talks_to))
+    return Exit.INTERRUPTED if stop.is_set() else exit_code(outcomes)
+
+
+def _chosen(known: dict[str, Scenario], arguments: list[str] | None) -> argparse.Namespace:
+    """The arguments and the `plan` that they make; exits with 2 where one is refused."""
+    codes = "exit codes: " + ", ".join(f"{code.value} {code.name.lower()}" for code in Exit)
+    parse = parser(known, codes)
+    chosen = parse.parse_args(arguments)
+    groups = {True: chosen.slow or chosen.all, False: chosen.fast or chosen.all}
+    names = [*chosen.names, *(name for name, case in known.items() if groups[case.slow])]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        parse.error(f"no scenario {', '.join(unknown)}; there are: {', '.join(known)}")
+    if not names and not chosen.list and not chosen.judge:
+        parse.error("name a scenario, or use --fast, --slow, --all or --list")
+    try:
+        chosen.plan = [tuned(known[name], options(chosen)) for name in dict.fromkeys(names)]
+    except ValueError as error:
+        parse.error(str(error))
+    return chosen
+
+
+def _outcomes(
+    chosen: argparse.Namespace, known: dict[str, Scenario], report: Report, stop: threading.Event
+) -> tuple[str, list[Outcome]]:
+    if chosen.judge:
+        outcomes = judge_again(chosen.judge, known)
+        for outcome in outcomes:
+            report.done(outcome)
+        return f"what {chosen.judge} holds", outcomes
+    target = infra.find_target(chosen.outputs, os.environ)
+    infra.adopt(target, os.environ)
+    reports = (chosen.reports or HERE.parent / "reports").absolute()
+    plan = [(turn, case) for turn in range(1, chosen.repeat + 1) for case in chosen.plan]
+    return target.described, run_plan(plan, target, options(chosen), reports, report, stop)
+
+
+def _stop(stop: threading.Event) -> None:
+    """The first signal stops in order, the second at once; the watchdog kills what is left."""
+    if stop.is_set():
+        os._exit(Exit.INTERRUPTED)
+    stop.set()
+
+
+def exit_code(outcomes: Sequence[Outcome]) -> Exit:
+    if any(outcome.verdict is Verdict.FAIL for outcome in outcomes):
+        return Exit.FAIL
+    if any(outcome.error for outcome in outcomes):
+        return Exit.SETUP
+    passed = outcomes and all(outcome.verdict is Verdict.PASS for outcome in outcomes)
+    return Exit.PASS if passed else Exit.UNKNOWN
+
+
+if __name__ == "__main__":
+    sys.exit(main())
