@@ -1,7 +1,6 @@
 """Each variable of the consumer, seen to act on a real queue and real tables."""
 
 import json
-import os
 import signal
 import time
 
@@ -254,7 +253,7 @@ def test_journal_path(run_consumer, queue_set, journal, tmp_path) -> None:
     made = queue_set()
     assert run_consumer({**made.env, **QUICK, **journal.env}).code == 0
     assert [event["event"] for event in journal.events()] == ["start", "stop", "summary"]
-    assert os.stat(journal.path).st_mode & 0o777 == 0o600
+    assert journal.path.stat().st_mode & 0o777 == 0o600
     bad = run_consumer({**made.env, **QUICK, "JOURNAL_PATH": str(tmp_path / "no" / "where")})
     assert bad.code == 2
     assert "JOURNAL_PATH" in bad.stderr
