@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Door of the local stack: up, down, status; the work is in local_stack/. AWS is never touched."""
+"""Door of the local stack: up, empty, down, status; the work is in local_stack/, never on AWS."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DEFAULT_PORT = 4566
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0, or 1 with one line on stderr."""
     options = _parser().parse_args(arguments)
-    verbs = {"up": up, "down": down, "status": status}
+    verbs = {"up": up, "empty": empty, "down": down, "status": status}
     try:
         print(verbs[options.verb](options.state, _chosen_port(options.port)))
     except (LocalStackError, BotoCoreError, ClientError, OSError, ValueError) as problem:
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="SQS and DynamoDB on this machine (MiniStack).")
-    parser.add_argument("verb", choices=("up", "down", "status"))
+    parser.add_argument("verb", choices=("up", "empty", "down", "status"))
     parser.add_argument(
         "--state", type=Path, default=DEFAULT_STATE, help="where pid, log and outputs go"
     )
@@ -75,6 +75,12 @@ def up(state: Path, port: int) -> str:
     word = "started" if stack.fresh else "was up already"
     where = f"{stack.endpoint} (pid {stack.pid}), resources in {state / 'outputs.json'}"
     return f"local stack {word}: {where}{note}"
+
+
+def empty(state: Path, port: int) -> str:
+    """Start without sets and without .env: for Terraform to fill, led here by AWS_ENDPOINT_URL."""
+    stack = start(state, port, read_blueprint().aws_region)
+    return f"local stack, left as it is: {stack.endpoint} (pid {stack.pid})"
 
 
 def down(state: Path, _port: int) -> str:

@@ -77,7 +77,7 @@ variable "sets" {
   }
 
   validation {
-    # 13 characters is "backpressure" and one more; with project_name's limit it keeps queue names under 80.
+    # As long as "backpressure" at most: project_name's limit counts on it.
     condition     = alltrue([for name in keys(var.sets) : can(regex("^[a-z][a-z0-9-]{0,11}$", name))])
     error_message = "Each name in sets must be 1 to 12 characters: lower-case letters, digits and '-', starting with a letter."
   }

@@ -1,0 +1,61 @@
+# ---------------------------------------------------------------------------------------------
+# Policies: the queue policy, and least-privilege documents for users to attach. They are plain
+# data, so that a test can compare them with the calls of a real run
+# (tests/terraform/test_least_privilege.py): none missing, none spare.
+# ---------------------------------------------------------------------------------------------
+
+locals {
+  tls_only = {
+    for arn in concat(values(local.queue_arns), values(local.dlq_arns)) : arn => jsonencode({
+      Version = "2012-10-17"
+      Statement = [{
+        Sid       = "RefusePlainHttp"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "sqs:*"
+        Resource  = arn
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      }]
+    })
+  }
+
+  all_queues = values(local.queue_arns)
+  all_dlqs   = values(local.dlq_arns)
+  table_base = "arn:${data.aws_partition.current.partition}:dynamodb:${var.aws_region}:${data.aws_caller_identity.current.account_id}:table"
+  all_tables = [for name in keys(local.tables) : "${local.table_base}/${var.project_name}-${name}"]
+
+  statements = {
+    producer = [
+      { Sid = "Send", Resource = local.all_queues, Action = ["sqs:SendMessage"] },
+    ]
+    consumer = [
+      {
+        Sid      = "Work"
+        Resource = local.all_queues
+        Action   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"]
+      },
+      {
+        Sid      = "Track"
+        Resource = local.all_tables
+        Action   = ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:BatchGetItem"]
+      },
+    ]
+    # The runner starts producer and consumers, which use its credentials unless told otherwise:
+    # attach all three where one user does everything.
+    runner = [
+      {
+        Sid      = "WatchAndDrain"
+        Resource = concat(local.all_queues, local.all_dlqs)
+        Action   = ["sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:DeleteMessage"]
+      },
+      { Sid = "Judge", Resource = local.all_tables, Action = ["dynamodb:BatchGetItem"] },
+    ]
+  }
+
+  policies = {
+    for role, statements in local.statements : role => jsonencode({
+      Version   = "2012-10-17"
+      Statement = [for statement in statements : merge({ Effect = "Allow" }, statement)]
+    })
+  }
+}
