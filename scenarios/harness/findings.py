@@ -94,4 +94,4 @@ def some(entries: Sequence[str]) -> str:
 def trace(history: History, ids: Sequence[str]) -> str:
     """The command that shows all that is known of these messages."""
     pattern = "|".join(dict.fromkeys(ids))
-    return f"grep -E '{pattern}' {history.folder}/*.jsonl {history.folder}/*.json"
+    return f"grep -E '{pattern}' {history.folder}/*.json*"

@@ -9,7 +9,15 @@ from harness.scenario import Finding
 CLOCK_SLACK = 0.05  # seconds between two readings of one machine's clock
 DONE = ("completed", "already_done")
 DELETES = ("deleted", "delete_stale", "delete_unknown")
-CRASHED_AFTER_WRITE = ("after-complete", "before-delete", "after-delete")
+# Boundaries at which a crash cannot hide an effect: its write has not begun (consumer/worker).
+BEFORE_THE_EFFECT = (
+    "after-receive",
+    "after-claim",
+    "in-work",
+    "after-work",
+    "before-complete",
+    "between-writes",
+)
 
 
 @question("ran to the end", "the runner saw everything that it waited for")
@@ -228,7 +236,7 @@ def _effects_doubtful(history: History) -> dict[str, int]:
     """Completions that may have been written though no journal says so."""
     doubtful = dict.fromkeys(history.ids, 0)
     for event in history.events("complete_unknown", "crash"):
-        if event.id in doubtful:
+        if event.id in doubtful and event.data.get("point") not in BEFORE_THE_EFFECT:
             doubtful[event.id] += 1
     return doubtful
 

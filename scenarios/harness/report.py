@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -46,9 +48,8 @@ class Report:
 
     def done(self, outcome: Outcome) -> None:
         """One line for what has ended, more where it did not pass."""
-        verdict = "SETUP" if outcome.error else outcome.verdict
         style = "bold red" if outcome.error else STYLES[outcome.verdict]
-        line = f"[{style}]{verdict:7}[/] {outcome.label:14} {outcome.seconds:5.1f} s  "
+        line = f"[{style}]{_verdict(outcome):7}[/] {outcome.label:14} {outcome.seconds:5.1f} s  "
         with self._lock:
             self._console.print(line + escape(told(outcome)))
             if outcome.error:
@@ -58,23 +59,38 @@ class Report:
                     self._console.print(explained(finding), markup=False)
 
     def close(self, outcomes: Sequence[Outcome]) -> None:
-        """The table of all, with what each has proved."""
-        table = Table(title=f"{len(outcomes)} scenarios", title_justify="left")
+        """What each has proved: a table on a terminal, lines elsewhere."""
+        counts = Counter(_verdict(outcome) for outcome in outcomes)
+        summary = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
+        with self._lock:
+            if self._console.is_terminal and len(outcomes) > 1:
+                self._console.print(self._table(outcomes), soft_wrap=False)
+            else:
+                for outcome in outcomes:
+                    self._console.print(f"{outcome.label}: {self._proved(outcome)}", markup=False)
+            self._console.print(summary or "nothing was run", markup=False)
+
+    def _table(self, outcomes: Sequence[Outcome]) -> Table:
+        table = Table()
         for column in ("verdict", "scenario", "seconds", "counts", "proved"):
             table.add_column(column, justify="right" if column == "seconds" else "left")
         for outcome in outcomes:
-            verdict = "SETUP" if outcome.error else str(outcome.verdict)
-            proved = self._proves.get(outcome.name, "")
-            passed = outcome.verdict is Verdict.PASS
             table.add_row(
-                f"[{STYLES[outcome.verdict]}]{verdict}[/]",
+                f"[{STYLES[outcome.verdict]}]{_verdict(outcome)}[/]",
                 outcome.label,
                 f"{outcome.seconds:.1f}",
                 escape(told(outcome)),
-                escape(proved if passed else f"not proved: {proved}"),
+                escape(self._proved(outcome)),
             )
-        with self._lock:
-            self._console.print(table, soft_wrap=False)
+        return table
+
+    def _proved(self, outcome: Outcome) -> str:
+        proved = self._proves.get(outcome.name, "")
+        return proved if outcome.verdict is Verdict.PASS else f"not proved: {proved}"
+
+
+def _verdict(outcome: Outcome) -> str:
+    return "SETUP" if outcome.error else str(outcome.verdict)
 
 
 def told(outcome: Outcome) -> str:
@@ -104,7 +120,7 @@ def explained(finding: Finding) -> str:
         f"{finding.verdict}: {finding.check}\n  expected  {finding.expected}\n"
         f"  seen      {finding.seen}\n  look at   {finding.look_at}"
     )
-    return indented(text)
+    return indented(text.replace(f"{Path.cwd()}/", ""))
 
 
 def indented(text: str) -> str:
@@ -117,7 +133,7 @@ def as_json(outcomes: Sequence[Outcome], talks_to: str) -> str:
         {
             "scenario": outcome.name,
             "run": outcome.label,
-            "verdict": "SETUP" if outcome.error else outcome.verdict,
+            "verdict": _verdict(outcome),
             "seconds": round(outcome.seconds, 2),
             "counts": outcome.measures,
             "error": outcome.error,

@@ -47,7 +47,9 @@ def run_plan(
     reports.mkdir(mode=0o700, parents=True, exist_ok=True)
     reports.chmod(0o700)
     folder = reports / (time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(3))
-    report.say(f"talking to {target.described}; evidence in {folder}")
+    report.say(
+        f"talking to {target.described}; evidence in {str(folder).replace(f'{Path.cwd()}/', '')}"
+    )
     with Watchdog() as watchdog:
         clients = connect(target)
         shared = Shared(target, clients, watchdog, stop, options, folder, report.show_tick)
@@ -72,7 +74,9 @@ def run_all(
         return outcomes
 
     with ThreadPoolExecutor(max_workers=len(lanes)) as pool:
-        return [outcome for outcomes in pool.map(lane, lanes.values()) for outcome in outcomes]
+        found = [outcome for outcomes in pool.map(lane, lanes.values()) for outcome in outcomes]
+    order = [label for label, _ in plan]
+    return sorted(found, key=lambda outcome: order.index(outcome.label))
 
 
 def run(label: str, scenario: Scenario, shared: Shared) -> Outcome:

@@ -57,6 +57,7 @@ def _consume(stage: Stage, step: Consume, started: list[Running] | None) -> None
     def pending() -> str:
         if step.restarts:
             _restart(stage, step, running)
+            return _counted(stage) if _any_as_declared(running) else ""
         if not any(child.code is None for child in running):
             return ""
         if awaited:
@@ -68,6 +69,10 @@ def _consume(stage: Stage, step: Consume, started: list[Running] | None) -> None
         if child.code is None and step.restarts:
             child.allowed = (OK,)  # the last one finds everything done and is told to go
     stage.children.stop(running)
+
+
+def _any_as_declared(running: list[Running]) -> bool:
+    return any(child.as_declared for child in running)
 
 
 def _restart(stage: Stage, step: Consume, running: list[Running]) -> None:
