@@ -67,5 +67,5 @@ class Bar(Lines):
 
 def display(stream: TextIO, total: int) -> Lines:
     """The display that fits the stream."""
-    smart = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    smart = stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
     return (Bar if smart else Lines)(stream, total)

@@ -15,7 +15,7 @@ from .payloads import Message
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-TRIES = 5  # calls that a message is part of at most; each has the SDK's own attempts inside
+TRIES = 8  # calls that a message is part of at most; each has the SDK's own attempts inside
 BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 0.1, 2.0
 SERVER_ERROR = 500
 THROTTLED = ("Throttl", "OverLimit", "TooManyRequests", "RequestLimitExceeded")

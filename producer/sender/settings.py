@@ -58,7 +58,8 @@ def read(arguments: Sequence[str], environ: MutableMapping[str, str]) -> Setting
     problems += _disagreements(values, journal)
     if problems:
         count = f"{len(problems)} bad setting{'s' * (len(problems) > 1)}"
-        raise BadSettingsError("\n  ".join([f"{count}; nothing was sent:", *problems]))
+        origin = f" ({source})" if source else ""
+        raise BadSettingsError("\n  ".join([f"{count}; nothing was sent{origin}:", *problems]))
     if values["seed"] is None:
         values["seed"] = random.SystemRandom().randrange(2**63)
     return Settings(**values, journal_path=journal, source=source)
