@@ -31,7 +31,10 @@ DEFAULT_PORT = 4566
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0, or 1 with one line on stderr."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.verb == "empty" and _is_default(options.state):
+        parser.error("empty needs a --state of its own: scenarios take the default one for sets")
     verbs = {"up": up, "empty": empty, "down": down, "status": status}
     try:
         print(verbs[options.verb](options.state, _chosen_port(options.port)))

@@ -28,6 +28,15 @@ output "scenarios" {
   value       = local.scenarios
 }
 
+output "settings" {
+  description = "What each set should be; `make validate` compares it with what is there."
+  value = {
+    queue_visibility_timeout = var.queue_visibility_timeout
+    queue_receive_wait       = var.queue_receive_wait
+    sets                     = { for set, fields in var.sets : set => fields }
+  }
+}
+
 # The documents are no secrets: `sensitive` only keeps three long lines out of every apply.
 # Read one with: terraform -chdir=terraform output -raw consumer_policy
 output "producer_policy" {

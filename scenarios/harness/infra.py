@@ -7,7 +7,7 @@ import os
 import subprocess
 import urllib.request
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,6 +70,8 @@ class Target:
     region: str
     resources: Mapping[str, Resources]
     environment: Mapping[str, str]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What each set should be (output `settings`), for `make validate`."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +111,11 @@ def find_target(outputs: Path | None, environ: Mapping[str, str]) -> Target:
     region, resources = _resources(found)
     if local and not (named and environ.get("AWS_ENDPOINT_URL")):
         access = _access(region, ANY_CREDENTIAL, ANY_CREDENTIAL) | {"AWS_ENDPOINT_URL": local}
-        return _target(
-            f"the local stack at {local}", region, resources, access, environ, local=True
-        )
-    return _remote(region, resources, environ)
+        described = f"the local stack at {local}"
+        target = _target(described, region, resources, access, environ, local=True)
+    else:
+        target = _remote(region, resources, environ)
+    return replace(target, settings=found.get("settings", {}).get("value", {}))
 
 
 def adopt(target: Target, environ: MutableMapping[str, str]) -> None:

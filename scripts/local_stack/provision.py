@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -24,12 +25,6 @@ if TYPE_CHECKING:
 CREDENTIAL = "local"  # MiniStack takes any; only 12 digits would mean another account
 # The AWS provider 5.x cannot set more than this, its default; SQS itself allows 1 MiB.
 MAXIMUM_MESSAGE_BYTES = 262144
-SCENARIO_TYPE = {
-    "dlq_arn": "string",
-    "message_completed_table": "string",
-    "message_status_table": "string",
-    "queue_url": "string",
-}
 
 
 def child_environment(endpoint: str, region: str) -> dict[str, str]:
@@ -71,15 +66,34 @@ def provision(endpoint: str, blueprint: Blueprint | None = None) -> dict[str, An
     sqs = session.client("sqs", endpoint_url=endpoint, config=direct)
     dynamodb = session.client("dynamodb", endpoint_url=endpoint, config=direct)
     scenarios = {spec.name: _create_set(sqs, dynamodb, plan, spec) for spec in plan.sets}
+    values = {
+        "aws_region": plan.aws_region,
+        "queue_url": scenarios["happy"]["queue_url"],
+        "scenarios": scenarios,
+        "settings": _settings(plan),
+    }
     return {
-        "aws_region": _output(plan.aws_region, "string"),
-        "queue_url": _output(scenarios["happy"]["queue_url"], "string"),
-        "scenarios": _output(scenarios, ["map", ["object", SCENARIO_TYPE]]),
+        name: {"sensitive": False, "type": _type(value), "value": value}
+        for name, value in values.items()
     }
 
 
-def _output(value: object, kind: object) -> dict[str, object]:
-    return {"sensitive": False, "type": kind, "value": value}
+def _type(value: Any) -> Any:
+    """The type of an output as Terraform writes it down."""
+    if isinstance(value, dict):
+        return ["object", {name: _type(inner) for name, inner in value.items()}]
+    return {bool: "bool", int: "number", str: "string"}[type(value)]
+
+
+def _settings(plan: Blueprint) -> dict[str, Any]:
+    sets = {spec.name: asdict(spec) for spec in plan.sets}
+    for fields in sets.values():
+        del fields["name"]
+    return {
+        "queue_receive_wait": plan.queue_receive_wait,
+        "queue_visibility_timeout": plan.queue_visibility_timeout,
+        "sets": sets,
+    }
 
 
 def _create_set(
