@@ -18,9 +18,10 @@ STOPPED_BY_USER = 128 + signal.SIGINT  # how the producer ends on Ctrl-C
 
 def keep_up(stage: Stage, step: KeepUp) -> None:
     """Flood until equilibrium, stop the producer, drain."""
-    flood = Flood(stage, step)
     producer = stage.start_producer(rate=step.rate, allowed=STOPPED_BY_USER)
     stage.await_start(producer)
+    flood = Flood(stage, step)
+    flood.watch(step.head_start)
     flood.until_steady()
     stage.children.stop([producer], signal.SIGINT)
     flood.until_drained()
@@ -38,9 +39,13 @@ class Flood:
         }
         self._running: list[Running] = []
         self._ticks: list[Tick] = []
-        self._add(1)
-        stage.await_start(self._running[0])
         self._began = time.monotonic()
+
+    def watch(self, seconds: float) -> None:
+        """Let the backlog grow."""
+        while time.monotonic() < self._began + seconds:
+            self._look("head start")
+            self._stage.pause(TICK_SECONDS)
 
     def until_steady(self) -> None:
         def pending() -> str:
@@ -49,7 +54,7 @@ class Flood:
 
         patience = self._stage.shared.options.timeout or FLOOD_PATIENCE
         if self._stage.wait_until("equilibrium", pending, patience, TICK_SECONDS):
-            self._tick("equilibrium")
+            self._look("equilibrium")
 
     def until_drained(self) -> None:
         def pending() -> str:
@@ -62,17 +67,21 @@ class Flood:
 
     def _tick(self, phase: str) -> Tick:
         """Look, decide, act."""
+        tick = self._look(phase)
+        wanted = change(self._ticks)
+        if wanted > 0:
+            self._add(wanted)
+        elif wanted < 0:
+            self._running.pop().ask(signal.SIGTERM)  # it finishes what it holds
+        return tick
+
+    def _look(self, phase: str) -> Tick:
         backlog = self._stage.queues.sample().backlog
         seconds = time.monotonic() - self._began
         desired = self._rule.desired(backlog)
         tick = Tick(round(seconds, 2), backlog, len(self._running), desired, phase)
         self._ticks.append(tick)
         self._stage.record(tick)
-        wanted = change(self._ticks)
-        if wanted > 0:
-            self._add(wanted)
-        elif wanted < 0:
-            self._running.pop().signal(signal.SIGTERM)  # it finishes what it holds
         return tick
 
     def _add(self, count: int) -> None:

@@ -79,6 +79,7 @@ class Running:
     def __init__(self, name: str, program: Program, folder: Path, allowed: Sequence[int]) -> None:
         self.name = name
         self.allowed = tuple(allowed)
+        self._asked = False
         self.log = folder / f"{name}.log"
         self.journal = folder / f"{name}.jsonl"
         descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -102,8 +103,10 @@ class Running:
     def as_declared(self) -> bool:
         return self.code is None or self.code in self.allowed
 
-    def signal(self, number: signal.Signals) -> None:
-        if self.code is None:
+    def ask(self, number: signal.Signals) -> None:
+        """Ask it to end, once: a second signal would tell it to drop what it holds."""
+        if self.code is None and not self._asked:
+            self._asked = True
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(number)
 
@@ -144,7 +147,7 @@ class Children:
     def stop(self, children: Sequence[Running], number: signal.Signals = signal.SIGTERM) -> None:
         """Ask each to stop, kill its group when it does not, reap it."""
         for child in children:
-            child.signal(number)
+            child.ask(number)
         deadline = time.monotonic() + STOP_SECONDS
         for child in children:
             with contextlib.suppress(subprocess.TimeoutExpired):

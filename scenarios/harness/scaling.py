@@ -17,8 +17,8 @@ from harness.history import Tick
 
 CALM_TICKS = 3  # in a row that must ask for fewer before one consumer leaves
 STEADY_TICKS = 8  # of the window in which equilibrium is looked for
-STEADY_GROWTH = 1.1  # the later half of the window may hold this times the backlog of the earlier
-STEADY_SLACK = 3  # messages, so that a handful more does not count as growth
+STEADY_SHARE = 0.1  # by which the backlogs of the window's two halves may differ
+STEADY_SLACK = 3  # messages on top, so that a handful is no trend
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ def change(ticks: Sequence[Tick]) -> int:
 
 
 def in_equilibrium(ticks: Sequence[Tick]) -> bool:
-    """For a whole window nobody was added, and the backlog did not grow."""
+    """For a whole window nobody was asked to join, and the backlog neither grew nor fell."""
     window = ticks[-STEADY_TICKS:]
-    if len(window) < STEADY_TICKS or any(tick.desired > window[0].consumers for tick in window):
+    if len(window) < STEADY_TICKS or any(tick.desired > tick.consumers for tick in window):
         return False
     half = STEADY_TICKS // 2
     early = sum(tick.backlog for tick in window[:half]) / half
     late = sum(tick.backlog for tick in window[half:]) / half
-    return late <= early * STEADY_GROWTH + STEADY_SLACK
+    return abs(late - early) <= early * STEADY_SHARE + STEADY_SLACK

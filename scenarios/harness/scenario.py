@@ -85,6 +85,9 @@ class KeepUp:
     work_seconds: float  # of one message
     target_latency: float  # seconds that a message may wait
     max_consumers: int
+    head_start: float = (
+        6.0  # seconds of flood before the first consumer, so that a backlog is there
+    )
 
 
 Step = Consume | AwaitRedelivery | KeepUp
