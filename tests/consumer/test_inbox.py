@@ -1,0 +1,221 @@
+"""What SQS answers becomes an answer for each message; only a receive may raise."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from support.doubles import a_message, no_answer, refusal
+from worker.inbox import SqsInbox
+from worker.ports import Deletion, InboxDown, QueueFacts
+
+URL = "https://sqs.us-west-1.amazonaws.com/123456789012/queue"
+
+
+@pytest.fixture
+def sqs() -> Iterator[Any]:
+    with mock_aws():
+        yield boto3.client(
+            "sqs", region_name="us-west-1", aws_access_key_id="t", aws_secret_access_key="t"
+        )
+
+
+class ScriptedSqs:
+    """An SQS client that gives the answers it was told and keeps what it was asked."""
+
+    def __init__(self, *answers: Any) -> None:
+        self._answers = list(answers)
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def receive_message(self, **request: Any) -> Any:
+        return self._call("receive", request)
+
+    def delete_message_batch(self, **request: Any) -> Any:
+        return self._call("delete", request)
+
+    def change_message_visibility_batch(self, **request: Any) -> Any:
+        return self._call("change", request)
+
+    def _call(self, name: str, request: dict[str, Any]) -> Any:
+        self.asked.append((name, request))
+        answer = self._answers.pop(0) if self._answers else {}
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def inbox(client: Any, visibility: int | None = None, url: str = URL) -> SqsInbox:
+    return SqsInbox(client, url, visibility)
+
+
+def partly(*failed: tuple[int, str]) -> dict[str, Any]:
+    """The answer to a batch of which these entries failed with these codes."""
+    return {"Failed": [{"Id": str(i), "Code": code, "SenderFault": True} for i, code in failed]}
+
+
+class TestReceive:
+    def test_a_message_has_everything_that_the_path_needs(self, sqs: Any) -> None:
+        attributes = {"VisibilityTimeout": "7"}
+        url = sqs.create_queue(QueueName="q", Attributes=attributes)["QueueUrl"]
+        sent = sqs.send_message(QueueUrl=url, MessageBody='{"id": "order-7"}')
+        box = inbox(sqs, url=url)
+        box.facts()
+        (message,) = box.receive(10, 0)
+        assert message.id == "order-7"
+        assert message.sqs_id == sent["MessageId"]
+        assert message.body == '{"id": "order-7"}'
+        assert message.receive_count == 1
+        assert message.sent == pytest.approx(time.time(), abs=60)
+        assert message.visible_at == pytest.approx(time.time() + 7, abs=2)
+        assert message.deadline == pytest.approx(time.monotonic() + 7, abs=2)
+
+    def test_a_second_delivery_is_another_delivery_of_the_same_message(self, sqs: Any) -> None:
+        attributes = {"VisibilityTimeout": "30"}
+        url = sqs.create_queue(QueueName="q", Attributes=attributes)["QueueUrl"]
+        sqs.send_message(QueueUrl=url, MessageBody="no JSON")
+        box = inbox(sqs, visibility=0, url=url)
+        first, second = box.receive(1, 0) + box.receive(1, 0)
+        assert first.id == second.id == first.sqs_id
+        assert first.delivery != second.delivery
+        assert second.receive_count == 2
+
+    @pytest.mark.parametrize(("limit", "asked"), [(1, 1), (10, 10), (64, 10)])
+    def test_the_request(self, limit: int, asked: int) -> None:
+        client = ScriptedSqs()
+        assert inbox(client).receive(limit, 20) == []
+        ((_, request),) = client.asked
+        assert request["QueueUrl"] == URL
+        assert request["MaxNumberOfMessages"] == asked
+        assert request["WaitTimeSeconds"] == 20
+        assert "VisibilityTimeout" not in request
+        assert set(request["MessageSystemAttributeNames"]) == {
+            "ApproximateReceiveCount",
+            "SentTimestamp",
+        }
+
+    @pytest.mark.parametrize("visibility", [0, 1, 43_200])
+    def test_a_visibility_of_ones_own_is_sent_even_when_it_is_0(self, visibility: int) -> None:
+        client = ScriptedSqs()
+        inbox(client, visibility).receive(1, 0)
+        assert client.asked[0][1]["VisibilityTimeout"] == visibility
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            no_answer(),
+            refusal("AWS.SimpleQueueService.NonExistentQueue"),
+            refusal("OverLimit"),
+            refusal("AccessDenied"),
+        ],
+    )
+    def test_any_error_means_that_the_queue_is_down(self, error: Exception) -> None:
+        with pytest.raises(InboxDown, match=URL) as caught:
+            inbox(ScriptedSqs(error)).receive(1, 0)
+        assert caught.value.__cause__ is error
+
+
+class TestFacts:
+    def test_they_come_from_the_queue(self, sqs: Any) -> None:
+        dead = sqs.create_queue(QueueName="dlq")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]
+        policy = f'{{"deadLetterTargetArn": "{arn["QueueArn"]}", "maxReceiveCount": "2"}}'
+        url = sqs.create_queue(
+            QueueName="q", Attributes={"VisibilityTimeout": "11", "RedrivePolicy": policy}
+        )["QueueUrl"]
+        assert inbox(sqs, url=url).facts() == QueueFacts(visibility=11, max_receives=2)
+        assert inbox(sqs, visibility=3, url=url).facts() == QueueFacts(3, 2)
+        assert inbox(sqs, visibility=0, url=url).facts() == QueueFacts(0, 2)
+
+    def test_a_queue_without_a_dlq(self, sqs: Any) -> None:
+        url = sqs.create_queue(QueueName="q")["QueueUrl"]
+        assert inbox(sqs, url=url).facts() == QueueFacts(30, None)
+
+
+class TestDelete:
+    def test_it_deletes(self, sqs: Any) -> None:
+        url = sqs.create_queue(QueueName="q")["QueueUrl"]
+        for number in range(3):
+            sqs.send_message(QueueUrl=url, MessageBody=str(number))
+        box = inbox(sqs, visibility=0, url=url)
+        assert box.delete(box.receive(10, 0)) == [Deletion.DELETED] * 3
+        assert box.receive(10, 0) == []
+
+    @pytest.mark.parametrize(
+        ("code", "expected"),
+        [
+            ("ReceiptHandleIsInvalid", Deletion.STALE),
+            ("InvalidParameterValue", Deletion.STALE),
+            ("MessageNotInflight", Deletion.STALE),
+            ("InternalError", Deletion.UNKNOWN),
+            ("AccessDenied", Deletion.UNKNOWN),
+            ("SomethingNew", Deletion.UNKNOWN),
+        ],
+    )
+    def test_an_entry_that_fails_is_an_answer_for_its_message_alone(
+        self, code: str, expected: Deletion
+    ) -> None:
+        batch = [a_message(name) for name in "abc"]
+        box = inbox(ScriptedSqs(partly((1, code))))
+        assert box.delete(batch) == [Deletion.DELETED, expected, Deletion.DELETED]
+
+    @pytest.mark.parametrize("error", [no_answer(), refusal("AccessDenied"), refusal("Throttled")])
+    def test_a_call_that_fails_as_a_whole_is_unknown_for_each(self, error: Exception) -> None:
+        batch = [a_message(name) for name in "abc"]
+        assert inbox(ScriptedSqs(error)).delete(batch) == [Deletion.UNKNOWN] * 3
+
+    def test_more_than_ten_are_several_calls_that_fail_each_for_itself(self) -> None:
+        batch = [a_message(f"m-{n}") for n in range(23)]
+        client = ScriptedSqs(partly((9, "ReceiptHandleIsInvalid")), no_answer(), partly((2, "X")))
+        found = inbox(client).delete(batch)
+        expected = [Deletion.DELETED] * 23
+        expected[9] = Deletion.STALE
+        expected[10:20] = [Deletion.UNKNOWN] * 10
+        expected[22] = Deletion.UNKNOWN
+        assert found == expected
+        entries = [request["Entries"] for _, request in client.asked]
+        assert [len(part) for part in entries] == [10, 10, 3]
+        handles = [entry["ReceiptHandle"] for part in entries for entry in part]
+        assert handles == [message.handle for message in batch]
+        assert all(len({entry["Id"] for entry in part}) == len(part) for part in entries)
+
+    def test_none_is_no_call(self) -> None:
+        client = ScriptedSqs()
+        assert inbox(client).delete([]) == []
+        assert client.asked == []
+
+
+class TestVisibility:
+    def test_a_released_message_is_there_at_once(self, sqs: Any) -> None:
+        url = sqs.create_queue(QueueName="q", Attributes={"VisibilityTimeout": "30"})["QueueUrl"]
+        sqs.send_message(QueueUrl=url, MessageBody="x")
+        box = inbox(sqs, url=url)
+        batch = box.receive(1, 0)
+        assert box.receive(1, 0) == []
+        assert box.release(batch) == [True]
+        assert len(box.receive(1, 0)) == 1
+
+    def test_an_extended_message_stays_away(self, sqs: Any) -> None:
+        url = sqs.create_queue(QueueName="q")["QueueUrl"]
+        sqs.send_message(QueueUrl=url, MessageBody="x")
+        box = inbox(sqs, url=url, visibility=30)
+        assert box.extend(box.receive(1, 0), 60) == [True]
+        assert box.receive(1, 0) == []
+
+    def test_seconds_are_sent_with_each_entry(self) -> None:
+        client = ScriptedSqs()
+        inbox(client).extend([a_message("a"), a_message("b")], 45)
+        inbox(client).release([a_message("c")])
+        sent = [
+            [entry["VisibilityTimeout"] for entry in request["Entries"]]
+            for _, request in client.asked
+        ]
+        assert sent == [[45, 45], [0]]
+
+    def test_a_refusal_is_false_for_its_message_and_an_error_for_all(self) -> None:
+        batch = [a_message(name) for name in "abc"]
+        box = inbox(ScriptedSqs(partly((0, "MessageNotInflight")), no_answer()))
+        assert box.extend(batch, 5) == [False, True, True]
+        assert box.release(batch) == [False] * 3

@@ -1,0 +1,483 @@
+"""One effect for each id, an attempt for each delivery, whatever is refused, lost or cut short."""
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from support.doubles import LOST, ScriptedDynamo, a_message, cancelled, no_answer, refusal
+from worker.ledger import KEEP_SECONDS, DynamoLedger, NoLedger
+from worker.ports import Claim, Completion, LedgerDown
+
+_names = count(1)
+START = 1_700_000_000.0
+
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[Any]:
+    with mock_aws():
+        yield boto3.client(
+            "dynamodb",
+            region_name="us-west-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+
+class Tables:
+    """Two fresh tables, a scripted client in front of them, and a clock that stands still."""
+
+    def __init__(self, real: Any) -> None:
+        self.real = real
+        self.now = START
+        self.dynamo = ScriptedDynamo(real=real)
+        number = next(_names)
+        self.status, self.completed = f"status-{number}", f"completed-{number}"
+        for table in (self.status, self.completed):
+            real.create_table(
+                TableName=table,
+                KeySchema=[{"AttributeName": "message_id", "KeyType": "HASH"}],
+                AttributeDefinitions=[{"AttributeName": "message_id", "AttributeType": "S"}],
+                BillingMode="PAY_PER_REQUEST",
+            )
+
+    def ledger(self, *, transactional: bool) -> DynamoLedger:
+        return DynamoLedger(
+            self.dynamo,  # type: ignore[arg-type]
+            self.status,
+            self.completed,
+            transactional=transactional,
+            clock=lambda: self.now,
+        )
+
+    def row(self, message_id: str = "m-1") -> dict[str, Any]:
+        return self._get(self.status, message_id)
+
+    def gate(self, message_id: str = "m-1") -> dict[str, Any]:
+        return self._get(self.completed, message_id)
+
+    def put(self, table: str, **values: Any) -> None:
+        item = {k: {"N": str(v)} if isinstance(v, int) else {"S": v} for k, v in values.items()}
+        self.real.put_item(TableName=table, Item=item)
+
+    def _get(self, table: str, message_id: str) -> dict[str, Any]:
+        key = {"message_id": {"S": message_id}}
+        item = self.real.get_item(TableName=table, Key=key, ConsistentRead=True).get("Item", {})
+        return {k: float(v["N"]) if "N" in v else v["S"] for k, v in item.items()}
+
+
+@pytest.fixture
+def tables(real: Any) -> Tables:
+    return Tables(real)
+
+
+@pytest.fixture(params=[True, False], ids=["transactional", "plain"])
+def ledger(request: pytest.FixtureRequest, tables: Tables) -> DynamoLedger:
+    return tables.ledger(transactional=request.param)
+
+
+class TestClaim:
+    def test_a_first_claim_starts_the_row(self, tables: Tables, ledger: DynamoLedger) -> None:
+        message = a_message()
+        assert ledger.claim([message]) == [Claim.CLAIMED]
+        assert tables.row() == {
+            "message_id": "m-1",
+            "status": "STARTED",
+            "attempts": 1,
+            "digest": message.digest,
+            "claim": message.delivery,
+            "first_claimed_at": START,
+            "last_claimed_at": START,
+            "expires_at": START + KEEP_SECONDS,
+        }
+        assert tables.gate() == {}
+
+    def test_attempts_count_deliveries(self, tables: Tables, ledger: DynamoLedger) -> None:
+        for expected in (1, 2, 3):
+            tables.now += 1
+            assert ledger.claim([a_message()]) == [Claim.CLAIMED]
+            assert tables.row()["attempts"] == expected
+        assert tables.row()["first_claimed_at"] == START + 1
+        assert tables.row()["last_claimed_at"] == START + 3
+
+    def test_a_batch_is_one_call(self, tables: Tables, ledger: DynamoLedger) -> None:
+        batch = [a_message(f"m-{n}") for n in range(10)]
+        assert ledger.claim(batch) == [Claim.CLAIMED] * 10
+        assert tables.dynamo.names == ["transact_write_items"]
+
+    @pytest.mark.parametrize("others", [0, 2])
+    def test_a_claim_whose_answer_was_lost_is_not_counted_twice(
+        self, tables: Tables, ledger: DynamoLedger, others: int
+    ) -> None:
+        batch = [a_message(f"m-{n + 1}") for n in range(others + 1)]
+        tables.dynamo.then(LOST)
+        with pytest.raises(LedgerDown):
+            ledger.claim(batch)
+        assert ledger.claim(batch) == [Claim.CLAIMED] * len(batch)
+        assert {tables.row(message.id)["attempts"] for message in batch} == {1}
+
+    def test_a_completed_message_is_already_done_and_its_row_stays(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        first = a_message()
+        ledger.claim([first])
+        ledger.complete([first])
+        before = tables.row()
+        tables.now += 5
+        assert ledger.claim([a_message()]) == [Claim.ALREADY_DONE]
+        assert tables.row() == before
+
+    def test_done_and_fresh_in_one_batch_get_each_their_own_answer(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        done = a_message("done")
+        ledger.claim([done])
+        ledger.complete([done])
+        batch = [a_message("a"), a_message("done"), a_message("b")]
+        assert ledger.claim(batch) == [Claim.CLAIMED, Claim.ALREADY_DONE, Claim.CLAIMED]
+        assert [tables.row(name)["attempts"] for name in ("a", "done", "b")] == [1, 1, 1]
+
+    def test_an_expired_record_counts_as_absent(self, tables: Tables, ledger: DynamoLedger) -> None:
+        first, late = a_message(), a_message()
+        ledger.claim([first])
+        ledger.complete([first])
+        tables.now += KEEP_SECONDS - 1
+        assert ledger.claim([late]) == [Claim.ALREADY_DONE]
+        tables.now += 1
+        assert ledger.claim([late]) == [Claim.CLAIMED]
+        row = tables.row()
+        assert (row["status"], row["attempts"], row["claim"]) == ("STARTED", 1, late.delivery)
+        assert "effects" not in row
+        assert ledger.complete([late]) == [Completion.EFFECT]
+        assert tables.row()["effects"] == 1
+        assert tables.gate()["claim"] == late.delivery
+
+    def test_an_expired_record_is_taken_over_once(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        first = a_message()
+        ledger.claim([first])
+        ledger.complete([first])
+        tables.now += KEEP_SECONDS
+        # What another consumer did between our refused claim and our second try.
+        other = a_message()
+        taken = {"message_id": "m-1", "status": "STARTED", "attempts": 1, "claim": other.delivery}
+        row = {
+            k: {"S": v} if isinstance(v, str) else {"N": str(v)} for k, v in tables.row().items()
+        }
+        tables.put(tables.status, **taken, expires_at=int(tables.now) + KEEP_SECONDS)
+        tables.dynamo.then(refusal("ConditionalCheckFailedException", Item=row))
+        assert ledger.claim([a_message()]) == [Claim.UNKNOWN]
+        assert tables.row()["claim"] == other.delivery
+
+    def test_a_claim_that_conflicts_for_ever_is_unknown(
+        self, tables: Tables, ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ledger._writer, "_sleep", lambda _: None)
+        tables.dynamo.then(*[refusal("TransactionConflictException")] * 6)
+        assert ledger.claim([a_message()]) == [Claim.UNKNOWN]
+        assert tables.row() == {}
+
+    def test_a_refusal_without_a_row_is_unknown(self, tables: Tables, ledger: DynamoLedger) -> None:
+        tables.dynamo.then(refusal("ConditionalCheckFailedException"))
+        assert ledger.claim([a_message()]) == [Claim.UNKNOWN]
+
+    def test_a_failed_message_is_claimed_again_without_its_reason(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        first = a_message()
+        ledger.claim([first])
+        ledger.fail([(first, "it broke")])
+        assert ledger.claim([a_message()]) == [Claim.CLAIMED]
+        row = tables.row()
+        assert (row["status"], row["attempts"]) == ("STARTED", 2)
+        assert "reason" not in row
+
+    def test_every_id_that_a_message_can_have_can_be_claimed(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        for name in (
+            "x" * 2048,
+            "é" * 1024,
+            "a\x00b",
+            " ",
+            "'",
+            '"',
+            ":claim",
+            "#status",
+            "\U0001f600",
+        ):
+            message = a_message(name)
+            assert ledger.claim([message]) == [Claim.CLAIMED]
+            assert ledger.complete([message]) == [Completion.EFFECT]
+            assert tables.row(name)["effects"] == 1
+
+
+class TestComplete:
+    def test_it_writes_row_and_gate(self, tables: Tables, ledger: DynamoLedger) -> None:
+        message = a_message()
+        ledger.claim([message])
+        tables.now += 2
+        assert ledger.complete([message]) == [Completion.EFFECT]
+        row = tables.row()
+        assert (row["status"], row["effects"], row["attempts"]) == ("COMPLETED", 1, 1)
+        assert row["completed_at"] == START + 2
+        assert tables.gate() == {
+            "message_id": "m-1",
+            "digest": message.digest,
+            "claim": message.delivery,
+            "completed_at": START + 2,
+            "expires_at": START + 2 + KEEP_SECONDS,
+        }
+
+    def test_its_calls(self, tables: Tables) -> None:
+        for transactional, most in ((True, 1), (False, 2)):
+            ledger = tables.ledger(transactional=transactional)
+            for size in (1, 10):
+                batch = [a_message(f"{transactional}-{size}-{n}") for n in range(size)]
+                ledger.claim(batch)
+                tables.dynamo.calls.clear()
+                assert ledger.complete(batch) == [Completion.EFFECT] * size
+                assert len(tables.dynamo.calls) == most
+
+    def test_refused_because_i_did_it_a_moment_ago_is_the_effect(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        message = a_message()
+        ledger.claim([message])
+        assert ledger.complete([message]) == [Completion.EFFECT]
+        assert ledger.complete([message]) == [Completion.EFFECT]
+        assert tables.row()["effects"] == 1
+
+    @pytest.mark.parametrize("size", [1, 3])
+    @pytest.mark.parametrize("lost", [1, 2])
+    def test_an_answer_that_was_lost_is_found_again_as_the_effect(
+        self, tables: Tables, ledger: DynamoLedger, size: int, lost: int
+    ) -> None:
+        batch = [a_message(f"m-{n}") for n in range(size)]
+        ledger.claim(batch)
+        tables.dynamo.then(*[None] * (lost - 1), LOST)
+        try:
+            ledger.complete(batch)
+        except LedgerDown:
+            assert ledger.complete(batch) == [Completion.EFFECT] * size
+        for message in batch:
+            assert tables.row(message.id)["effects"] == 1
+            assert tables.gate(message.id)
+
+    def test_refused_because_another_did_it_is_already_done(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        mine, others = a_message(), a_message()
+        ledger.claim([mine])
+        ledger.claim([others])
+        assert ledger.complete([others]) == [Completion.EFFECT]
+        assert ledger.complete([mine]) == [Completion.ALREADY_DONE]
+        row = tables.row()
+        assert (row["effects"], row["claim"]) == (1, others.delivery)
+
+    def test_a_batch_in_which_another_did_one_completes_the_rest(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        batch = [a_message(name) for name in "abc"]
+        ledger.claim(batch)
+        other = a_message("b")
+        ledger.claim([other])
+        ledger.complete([other])
+        assert ledger.complete(batch) == [
+            Completion.EFFECT,
+            Completion.ALREADY_DONE,
+            Completion.EFFECT,
+        ]
+        assert [tables.row(name)["effects"] for name in "abc"] == [1, 1, 1]
+
+    def test_the_gate_is_written_once(self, tables: Tables, ledger: DynamoLedger) -> None:
+        first, second = a_message(), a_message()
+        ledger.claim([first])
+        ledger.claim([second])
+        ledger.complete([first])
+        before = tables.gate()
+        tables.now += 5
+        ledger.complete([second])
+        assert tables.gate() == before
+
+    def test_what_cannot_be_made_sure_is_unknown(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        message = a_message()
+        ledger.claim([message])
+        tables.dynamo.then(refusal("ValidationException"))
+        assert ledger.complete([message]) == [Completion.UNKNOWN]
+        assert "effects" not in tables.row()
+
+    def test_down_is_down(self, tables: Tables, ledger: DynamoLedger) -> None:
+        message = a_message()
+        ledger.claim([message])
+        for error in (no_answer(), refusal("InternalServerError"), refusal("ThrottlingException")):
+            tables.dynamo.then(error)
+            with pytest.raises(LedgerDown):
+                ledger.complete([message])
+        assert "effects" not in tables.row()
+        assert tables.gate() == {}
+
+    def test_transactional_mode_writes_both_or_neither(self, tables: Tables) -> None:
+        ledger = tables.ledger(transactional=True)
+        message = a_message()
+        ledger.claim([message])
+        tables.dynamo.then(cancelled("None", "TransactionConflict"))
+        ledger._writer._sleep = lambda _: None
+        assert ledger.complete([message]) == [Completion.EFFECT]
+        assert tables.dynamo.names[1:] == ["transact_write_items"] * 2
+
+
+class TestRepair:
+    """A plain consumer died between its two writes: gate without effect."""
+
+    @pytest.fixture(params=[True, False], ids=["by transactional", "by plain"])
+    def repairer(self, request: pytest.FixtureRequest, tables: Tables) -> DynamoLedger:
+        dead = a_message()
+        plain = tables.ledger(transactional=False)
+        plain.claim([dead])
+        assert plain.record([dead]) == [True]
+        assert tables.row()["status"] == "STARTED"
+        return tables.ledger(transactional=request.param)
+
+    def test_the_next_delivery_has_the_one_effect(
+        self, tables: Tables, repairer: DynamoLedger
+    ) -> None:
+        message = a_message()
+        gate = tables.gate()
+        assert repairer.claim([message]) == [Claim.CLAIMED]
+        assert repairer.complete([message]) == [Completion.EFFECT]
+        row = tables.row()
+        assert (row["status"], row["effects"], row["attempts"]) == ("COMPLETED", 1, 2)
+        assert tables.gate() == gate
+        assert repairer.claim([a_message()]) == [Claim.ALREADY_DONE]
+
+    def test_of_two_deliveries_that_repair_one_has_the_effect(
+        self, tables: Tables, repairer: DynamoLedger
+    ) -> None:
+        first, second = a_message(), a_message()
+        repairer.claim([first])
+        repairer.claim([second])
+        assert repairer.complete([first]) == [Completion.EFFECT]
+        assert repairer.complete([second]) == [Completion.ALREADY_DONE]
+        assert tables.row()["effects"] == 1
+
+    @pytest.mark.parametrize("answered", [0, 1, 2])
+    def test_a_repair_whose_answer_was_lost_has_one_effect(
+        self, tables: Tables, repairer: DynamoLedger, answered: int
+    ) -> None:
+        message = a_message()
+        repairer.claim([message])
+        tables.dynamo.then(*[None] * answered, LOST)
+        try:
+            repairer.complete([message])
+        except LedgerDown:
+            assert repairer.complete([message]) == [Completion.EFFECT]
+        assert tables.row()["effects"] == 1
+
+    def test_in_a_batch_of_others(self, tables: Tables, repairer: DynamoLedger) -> None:
+        batch = [a_message("a"), a_message("m-1"), a_message("c")]
+        repairer.claim(batch)
+        assert repairer.complete(batch) == [Completion.EFFECT] * 3
+        assert [tables.row(m.id)["effects"] for m in batch] == [1, 1, 1]
+        assert all(tables.gate(m.id) for m in batch)
+
+
+class TestGateWithoutRow:
+    """A status row that is COMPLETED and whose gate is gone gets its gate back."""
+
+    def test_it_is_put_there(self, tables: Tables, ledger: DynamoLedger) -> None:
+        mine, other = a_message(), a_message()
+        ledger.claim([mine])
+        ledger.claim([other])
+        ledger.complete([other])
+        tables.real.delete_item(TableName=tables.completed, Key={"message_id": {"S": "m-1"}})
+        assert ledger.complete([mine]) == [Completion.ALREADY_DONE]
+        assert tables.gate()["claim"] == mine.delivery
+        assert tables.row()["effects"] == 1
+
+    def test_where_it_cannot_be_put_there_nothing_is_sure(self, tables: Tables) -> None:
+        ledger = tables.ledger(transactional=True)
+        mine, other = a_message(), a_message()
+        ledger.claim([mine])
+        ledger.claim([other])
+        ledger.complete([other])
+        tables.real.delete_item(TableName=tables.completed, Key={"message_id": {"S": "m-1"}})
+        tables.dynamo.then(None, refusal("ValidationException"))
+        assert ledger.complete([mine]) == [Completion.UNKNOWN]
+
+
+class TestFail:
+    def test_a_failure_is_a_status_with_its_reason(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        batch = [a_message("a"), a_message("b")]
+        ledger.claim(batch)
+        tables.dynamo.calls.clear()
+        ledger.fail([(message, f"{message.id} broke") for message in batch])
+        assert len(tables.dynamo.calls) == 1
+        for name in "ab":
+            row = tables.row(name)
+            assert (row["status"], row["reason"], row["attempts"]) == ("FAILED", f"{name} broke", 1)
+            assert row["failed_at"] == START
+            assert "effects" not in row
+            assert tables.gate(name) == {}
+
+    def test_a_long_reason_is_cut(self, tables: Tables, ledger: DynamoLedger) -> None:
+        ledger.fail([(a_message(), "x" * 100_000)])
+        assert len(tables.row()["reason"]) == 500
+
+    def test_a_failure_never_undoes_a_completion(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        mine, other = a_message(), a_message()
+        ledger.claim([mine])
+        ledger.claim([other])
+        ledger.complete([other])
+        before = tables.row()
+        ledger.fail([(mine, "it broke")])
+        assert tables.row() == before
+
+    def test_a_failed_message_completes_at_its_next_delivery(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        first, second = a_message(), a_message()
+        ledger.claim([first])
+        ledger.fail([(first, "it broke")])
+        ledger.claim([second])
+        assert ledger.complete([second]) == [Completion.EFFECT]
+        row = tables.row()
+        assert (row["status"], row["effects"], row["attempts"]) == ("COMPLETED", 1, 2)
+
+
+class TestProbe:
+    def test_it_reads_both_tables_in_one_call(self, tables: Tables, ledger: DynamoLedger) -> None:
+        ledger.probe()
+        ((name, request),) = tables.dynamo.calls
+        assert name == "batch_get_item"
+        assert set(request["RequestItems"]) == {tables.status, tables.completed}
+
+    @pytest.mark.parametrize("gone", ["status", "completed"])
+    def test_a_missing_table_is_found(self, tables: Tables, gone: str) -> None:
+        tables.real.delete_table(TableName=getattr(tables, gone))
+        with pytest.raises(LedgerDown, match="ResourceNotFound"):
+            tables.ledger(transactional=True).probe()
+
+    def test_a_table_with_another_key_is_found(self, tables: Tables) -> None:
+        tables.dynamo.then(refusal("ValidationException"))
+        with pytest.raises(LedgerDown):
+            tables.ledger(transactional=True).probe()
+
+
+def test_without_tables_every_delivery_is_worked_on_and_done() -> None:
+    ledger = NoLedger()
+    batch = [a_message("a"), a_message("b")]
+    ledger.probe()
+    assert ledger.claim(batch) == [Claim.CLAIMED] * 2
+    assert ledger.complete(batch) == [Completion.EFFECT] * 2
+    ledger.fail([(batch[0], "it broke")])
