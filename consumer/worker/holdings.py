@@ -5,6 +5,7 @@ started can no longer be given back: that one rule lets a stop release what no l
 """
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from threading import Lock
@@ -64,6 +65,7 @@ class Holdings:
         with self._lock:
             self._closed = True
             waiting = list(self._waiting.values())
+            self._waiting.clear()  # before the lock opens, or a lane could still start one
         self.give_back(waiting, "shutdown")
 
     def held(self) -> list[Message]:
@@ -109,6 +111,11 @@ class Holdings:
         with self._lock:
             return time.monotonic() - self._deadlines.get(message.handle, message.deadline)
 
+    def _has_lapsed(self, message: Message) -> bool:
+        """Whether it is still in hand and out of time; one finished meanwhile is refused rightly."""
+        with self._lock:
+            return self._deadlines.get(message.handle, math.inf) < time.monotonic()
+
     def _may_extend(self, message: Message) -> bool:
         received = message.deadline - self._visibility
         return time.monotonic() + self._visibility - received <= LONGEST_VISIBILITY
@@ -121,7 +128,7 @@ class Holdings:
                         self._deadlines[message.handle] = time.monotonic() + self._visibility
                 visible_at = round(time.time() + self._visibility, 3)
                 self._journal.event("extended", message, visible_at=visible_at)
-            elif self.overdue(message) > 0:
+            elif self._has_lapsed(message):
                 self._refused(message)
 
     def _refused(self, message: Message) -> None:

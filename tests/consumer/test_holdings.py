@@ -1,0 +1,233 @@
+"""What is given back cannot be started, and what is started cannot be given back."""
+
+import logging
+from collections.abc import Callable
+from threading import Lock, Thread
+
+import pytest
+
+from support.doubles import FakeInbox, FakeTime, Notes, a_message
+from worker.holdings import Holdings
+from worker.meter import Tally
+from worker.variables import LONGEST_VISIBILITY
+
+VISIBILITY = 30
+
+
+class Hands:
+    """Holdings with everything they touch, on a clock that stands still."""
+
+    def __init__(self, clock: FakeTime) -> None:
+        self.clock = clock
+        self.inbox, self.notes, self.tally = FakeInbox(), Notes(), Tally()
+        self.holdings = Holdings(self.inbox, VISIBILITY, self.notes, self.tally)  # type: ignore[arg-type]
+
+    def take(self, *names: str, started: str = "") -> list:
+        """Hold a delivery for each name; those in `started` are in work."""
+        messages = [a_message(name, visibility=VISIBILITY, now=self.clock.now) for name in names]
+        assert self.holdings.hold(messages)
+        for message in messages:
+            if message.id in started:
+                assert self.holdings.start(message)
+        return messages
+
+    @property
+    def held(self) -> list[str]:
+        return sorted(message.id for message in self.holdings.held())
+
+
+@pytest.fixture
+def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
+    clock = FakeTime()
+    monkeypatch.setattr("worker.holdings.time", clock)
+    return Hands(clock)
+
+
+class TestStartAndStop:
+    def test_what_is_held_can_be_started_once(self, hands: Hands) -> None:
+        (message,) = hands.take("a")
+        assert hands.holdings.start(message)
+        assert not hands.holdings.start(message)
+
+    def test_a_stop_gives_back_what_is_not_begun(self, hands: Hands) -> None:
+        _, b, c = hands.take("a", "b", "c", started="a")
+        hands.holdings.close()
+        assert hands.inbox.released == ["b", "c"]
+        assert hands.tally["released"] == 2
+        assert hands.notes.lines == [
+            ("released", "b", {"reason": "shutdown"}),
+            ("released", "c", {"reason": "shutdown"}),
+        ]
+        assert not hands.holdings.start(b)
+        assert not hands.holdings.start(c)
+        assert hands.held == ["a"]
+
+    def test_after_a_stop_nothing_is_held(self, hands: Hands) -> None:
+        hands.holdings.close()
+        assert not hands.holdings.hold([a_message("late")])
+        assert hands.held == []
+
+    def test_a_stop_with_empty_hands_asks_nothing(self, hands: Hands) -> None:
+        hands.take("a", started="a")
+        hands.holdings.close()
+        assert hands.inbox.released == []
+
+    def test_what_a_lane_begins_while_a_stop_gives_back_is_not_given_back(
+        self, hands: Hands
+    ) -> None:
+        (message,) = hands.take("a")
+        began: list[bool] = []
+        # The lane runs at the worst moment: when the stop lets go of the lock for the first time.
+        hands.holdings._lock = LetIn(lambda: began.append(hands.holdings.start(message)))  # type: ignore[assignment]
+        hands.holdings.close()
+        assert began == [hands.inbox.released == []]
+
+    def test_what_is_dropped_is_forgotten(self, hands: Hands) -> None:
+        messages = hands.take("a", "b", started="a")
+        hands.holdings.drop(messages)
+        assert hands.held == []
+        hands.holdings.close()
+        assert hands.inbox.released == []
+
+    def test_a_release_that_sqs_refuses_is_not_counted(self, hands: Hands) -> None:
+        hands.take("a", "b")
+        hands.inbox.refusing = {"a"}
+        hands.holdings.close()
+        assert hands.tally["released"] == 1
+        assert hands.notes.of("a") == []
+
+    def test_what_was_given_back_is_never_hidden_again(self, hands: Hands) -> None:
+        hands.take("a")
+        hands.holdings.close()
+        hands.clock.now += VISIBILITY
+        hands.holdings.keep()
+        hands.holdings.extend()
+        assert hands.inbox.extended == []
+
+    def test_giving_back_waits_for_an_extension_that_is_on_its_way(self, hands: Hands) -> None:
+        (message,) = hands.take("a")
+        order: list[str] = []
+        stop = Thread(target=hands.holdings.give_back, args=([message], "shutdown"))
+
+        def while_extending() -> None:
+            stop.start()
+            # The stop forgets the message first, then waits for us.
+            while hands.holdings.held():
+                pass
+            order.append("extended")
+
+        hands.inbox.on_extend = while_extending
+        hands.inbox.on_release = lambda: order.append("released")
+        hands.holdings.extend()
+        stop.join(5)
+        assert order == ["extended", "released"]
+
+
+class LetIn:
+    """A lock that lets somebody else in when it is opened for the first time."""
+
+    def __init__(self, somebody: Callable[[], object]) -> None:
+        self._lock = Lock()
+        self._somebody: Callable[[], object] | None = somebody
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        somebody, self._somebody = self._somebody, None
+        if somebody:
+            somebody()
+
+
+class TestExtend:
+    def test_it_extends_all_that_is_in_hand(self, hands: Hands) -> None:
+        (a, _) = hands.take("a", "b", started="a")
+        hands.clock.now += 10
+        hands.holdings.extend()
+        ((names, seconds),) = hands.inbox.extended
+        assert sorted(names) == ["a", "b"]
+        assert seconds == VISIBILITY
+        assert hands.holdings.overdue(a) == -VISIBILITY
+        assert {about for event, about, _ in hands.notes.lines if event == "extended"} == {"a", "b"}
+
+    def test_with_empty_hands_it_asks_nothing(self, hands: Hands) -> None:
+        hands.holdings.extend()
+        hands.holdings.keep()
+        assert hands.inbox.extended == []
+
+    def test_keep_waits_until_half_the_time_is_used(self, hands: Hands) -> None:
+        hands.take("a")
+        hands.clock.now += VISIBILITY / 2
+        hands.holdings.keep()
+        assert hands.inbox.extended == []
+        hands.clock.now += 0.1
+        hands.holdings.keep()
+        hands.holdings.keep()
+        assert len(hands.inbox.extended) == 1
+
+    def test_nothing_is_hidden_for_more_than_12_hours_in_all(self, hands: Hands) -> None:
+        hands.take("old")
+        hands.clock.now += LONGEST_VISIBILITY - VISIBILITY
+        hands.take("new")
+        hands.holdings.extend()
+        hands.clock.now += 1
+        hands.holdings.extend()
+        assert [sorted(names) for names, _ in hands.inbox.extended] == [["new", "old"], ["new"]]
+
+    def test_a_refusal_after_the_visibility_ran_out_is_a_warning(
+        self, hands: Hands, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        hands.take("a", "b", started="a")
+        hands.inbox.refusing = {"a"}
+        hands.clock.now += VISIBILITY + 1
+        hands.holdings.extend()
+        assert hands.tally["extend_refused"] == 1
+        assert hands.notes.of("a") == ["extend_refused"]
+        assert hands.notes.of("b") == ["extended"]
+        (record,) = [r for r in caplog.records if r.levelno == logging.WARNING]
+        assert "message a" in record.getMessage()
+
+    def test_a_refusal_before_that_will_be_tried_again(self, hands: Hands) -> None:
+        hands.take("a")
+        hands.inbox.refusing = {"a"}
+        hands.clock.now += VISIBILITY - 1
+        hands.holdings.keep()
+        assert hands.tally["extend_refused"] == 0
+        hands.inbox.refusing = set()
+        hands.holdings.keep()
+        assert hands.notes.of("a") == ["extended"]
+
+    def test_a_message_that_was_finished_meanwhile_is_no_refusal(
+        self, hands: Hands, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        messages = hands.take("a", started="a")
+        hands.clock.now += VISIBILITY - 1
+        hands.holdings.extend()
+        hands.clock.now += VISIBILITY - 1
+        # Its lane deletes it while the heartbeat's call is on its way.
+        hands.inbox.on_extend = lambda: hands.holdings.drop(messages)
+        hands.inbox.refusing = {"a"}
+        hands.holdings.extend()
+        assert hands.tally["extend_refused"] == 0
+        assert hands.notes.of("a") == ["extended"]
+        assert caplog.records == []
+
+
+class TestDue:
+    def test_overdue_counts_from_the_deadline_that_holds_now(self, hands: Hands) -> None:
+        (message,) = hands.take("a")
+        assert hands.holdings.overdue(message) == -VISIBILITY
+        hands.clock.now += VISIBILITY + 2
+        assert hands.holdings.overdue(message) == 2
+
+    def test_of_what_is_not_held_it_is_the_first_deadline(self, hands: Hands) -> None:
+        assert hands.holdings.overdue(a_message("x", visibility=5, now=hands.clock.now)) == -5
+
+    def test_one_that_is_due_is_enough(self, hands: Hands) -> None:
+        old = hands.take("old")
+        hands.clock.now += VISIBILITY / 2 + 1
+        new = hands.take("new")
+        assert hands.holdings.is_due(old + new)
+        assert not hands.holdings.is_due(new)
+        assert not hands.holdings.is_due([])
