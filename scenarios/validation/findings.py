@@ -1,4 +1,4 @@
-"""Compares attributes as read with what they should be; pure, so that each check can be seen to fail."""
+"""Compares attributes as read with what they should be; pure: it asks nobody and prints nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def queue_findings(
         "visibility timeout": f"{settings['queue_visibility_timeout']} s",
         "receive wait": f"{settings['queue_receive_wait']} s",
         "retention": f"{spec['message_retention_seconds']} s",
-        "redrive target": f"{arn}-dlq",
+        "redrive target": _short(f"{arn}-dlq", arn),
         "redrive after": f"{spec['max_receive_count']} receives",
         "encryption": "SSE-SQS",
         "plain HTTP": "refused",
@@ -45,7 +45,7 @@ def dlq_findings(
     """Judge a dead-letter queue; ``source_arn`` is the one queue that may redrive to it."""
     expected = {
         "retention": f"{spec['dlq_message_retention_seconds']} s",
-        "redrive from": f"byQueue {source_arn}",
+        "redrive from": f"byQueue {_short(source_arn, arn)}",
         "encryption": "SSE-SQS",
         "plain HTTP": "refused",
     }
@@ -75,18 +75,23 @@ def _compare(
 def _queue_words(live: Attributes, arn: str) -> dict[str, str]:
     redrive = live.get("redrive_policy") or {}
     allow = live.get("redrive_allow_policy") or {}
-    sources = " ".join(allow.get("sourceQueueArns", []))
+    sources = " ".join(_short(source, arn) for source in allow.get("sourceQueueArns", []))
     key = live.get("kms_master_key_id")
     return {
         "visibility timeout": f"{live.get('visibility_timeout_seconds')} s",
         "receive wait": f"{live.get('receive_wait_time_seconds')} s",
         "retention": f"{live.get('message_retention_seconds')} s",
-        "redrive target": redrive.get("deadLetterTargetArn", "none"),
+        "redrive target": _short(redrive.get("deadLetterTargetArn", "none"), arn),
         "redrive after": f"{redrive.get('maxReceiveCount', 'no number of')} receives",
         "redrive from": f"{allow.get('redrivePermission', 'any queue')} {sources}".strip(),
         "encryption": "SSE-SQS" if live.get("sqs_managed_sse_enabled") else f"{key or 'none'}",
         "plain HTTP": "refused" if _refuses_plain_http(live.get("policy"), arn) else "allowed",
     }
+
+
+def _short(arn: str, own: str) -> str:
+    """The name alone, where account and region are those of ``own``."""
+    return arn.removeprefix(own.rpartition(":")[0] + ":")
 
 
 def _refuses_plain_http(policy: Attributes | None, arn: str) -> bool:

@@ -49,7 +49,7 @@ PASSING = {
 
 
 def read_queue(sqs: SQSClient, url: str) -> Attributes | None:
-    """Attributes and tags; None when there is no such queue. What QUEUE lacks keeps its SQS name."""
+    """Attributes and tags, or None without such a queue; what QUEUE lacks keeps its SQS name."""
     try:
         found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     except sqs.exceptions.QueueDoesNotExist:

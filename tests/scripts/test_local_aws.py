@@ -104,7 +104,7 @@ def alive(pid: int) -> bool:
 def test_up_makes_the_five_sets_and_says_where(running: Tree) -> None:
     record = running.record()
     outputs = json.loads((running.state / "outputs.json").read_text())
-    assert set(outputs) == {"aws_region", "queue_url", "scenarios"}
+    assert set(outputs) == {"aws_region", "queue_url", "scenarios", "settings"}
     assert set(outputs["scenarios"]["value"]) == {
         "happy",
         "crash",
