@@ -112,7 +112,7 @@ class Holdings:
             return time.monotonic() - self._deadlines.get(message.handle, message.deadline)
 
     def _has_lapsed(self, message: Message) -> bool:
-        """Whether it is still in hand and out of time; one finished meanwhile is refused rightly."""
+        """Whether it is in hand and out of time; SQS rightly refuses one finished meanwhile."""
         with self._lock:
             return self._deadlines.get(message.handle, math.inf) < time.monotonic()
 
