@@ -135,12 +135,17 @@ class Pipeline:
             self.journal.event(deletion.value, message)
             if deletion is Deletion.STALE:
                 self.tally.count("stale_deletes")
+                log.warning(
+                    "message %s was not deleted, its receipt handle is stale; the next delivery "
+                    "finds it done",
+                    message.id,
+                )
             if deletion is Deletion.UNKNOWN:
                 self._leave(message, "its delete failed, the next delivery finds it done")
             elif late > 0:
                 self.tally.count("late_finishes")
                 log.warning(
-                    "message %s was deleted %.1f s after its visibility ran out, so it may have "
+                    "message %s was finished %.1f s after its visibility ran out, so it may have "
                     "been delivered again; shorten the work, raise the visibility timeout or set "
                     "HEARTBEAT_SECONDS",
                     message.id,

@@ -1,0 +1,305 @@
+"""Only what was completed is deleted, one message's trouble is its own, and calls are few."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from support.doubles import FakeInbox, FakeLedger, FakeTime, Notes, a_message
+from worker.cache import FinishedIds
+from worker.holdings import Holdings
+from worker.message import Message
+from worker.meter import Tally
+from worker.pipeline import Pipeline
+from worker.ports import Claim, Completion, Deletion, LedgerDown, Rejected
+
+VISIBILITY = 30
+
+
+class Path:
+    """A pipeline with everything it touches; `work` is what a test says for a message id."""
+
+    def __init__(self, clock: FakeTime, commit_batch: int = 1, cache: int = 100) -> None:
+        self.clock = clock
+        self.inbox, self.ledger = FakeInbox(), FakeLedger()
+        self.notes, self.tally = Notes(), Tally()
+        self.holdings = Holdings(self.inbox, VISIBILITY, self.notes, self.tally)  # type: ignore[arg-type]
+        self.finished = FinishedIds(cache)
+        self.worked: list[str] = []
+        self.work: dict[str, Callable[[], object]] = {}
+        self.pipeline = Pipeline(
+            inbox=self.inbox,
+            ledger=self.ledger,
+            work=self._work,
+            holdings=self.holdings,
+            finished=self.finished,
+            journal=self.notes,  # type: ignore[arg-type]
+            tally=self.tally,
+            commit_batch=commit_batch,
+        )
+
+    def run(self, *names: str) -> list[Message]:
+        return self.run_on([self.delivery(name) for name in names])
+
+    def run_on(self, batch: Sequence[Message]) -> list[Message]:
+        assert self.holdings.hold(batch)
+        self.pipeline.run(batch)
+        return list(batch)
+
+    def delivery(self, name: str) -> Message:
+        return a_message(name, visibility=VISIBILITY, now=self.clock.now)
+
+    def _work(self, message: Message) -> None:
+        self.worked.append(message.id)
+        self.work.get(message.id, lambda: None)()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    clock = FakeTime()
+    monkeypatch.setattr("worker.holdings.time", clock)
+    return clock
+
+
+@pytest.fixture
+def path(clock: FakeTime) -> Path:
+    return Path(clock)
+
+
+def raising(error: Exception) -> Callable[[], object]:
+    def work() -> None:
+        raise error
+
+    return work
+
+
+class TestGoodCase:
+    def test_a_message_is_claimed_worked_completed_and_deleted(self, path: Path) -> None:
+        path.run("a")
+        assert path.notes.of("a") == [
+            "claimed",
+            "work_started",
+            "worked",
+            "completed",
+            "deleted",
+        ]
+        assert ("completed", "a", {"effect": True}) in path.notes.lines
+        assert path.tally.items() == {"completed": 1}
+        assert path.holdings.held() == []
+
+    @pytest.mark.parametrize(
+        ("commit_batch", "completions"),
+        [
+            (1, [["a"], ["b"], ["c"], ["d"], ["e"]]),
+            (2, [["a", "b"], ["c", "d"], ["e"]]),
+            (10, [["a", "b", "c", "d", "e"]]),
+        ],
+    )
+    def test_a_batch_is_one_claim_one_delete_and_completions_as_grouped(
+        self, clock: FakeTime, commit_batch: int, completions: list[list[str]]
+    ) -> None:
+        path = Path(clock, commit_batch)
+        path.run(*"abcde")
+        assert path.ledger.asked("claim") == [list("abcde")]
+        assert path.ledger.asked("complete") == completions
+        assert path.ledger.asked("fail") == []
+        assert path.inbox.deleted == list("abcde")
+
+    def test_nothing_is_no_call(self, path: Path) -> None:
+        path.run()
+        assert path.ledger.calls == []
+
+
+class TestAlreadyDone:
+    def test_a_finished_id_is_deleted_without_another_call(self, path: Path) -> None:
+        path.run("a")
+        path.ledger.calls.clear()
+        path.run("a")
+        assert path.ledger.calls == []
+        assert path.inbox.deleted == ["a", "a"]
+        assert path.worked == ["a"]
+        assert path.notes.of("a")[-2:] == ["cached", "deleted"]
+        assert path.tally["already_done"] == 1
+
+    def test_what_the_ledger_knows_as_done_is_deleted_and_remembered(self, path: Path) -> None:
+        path.ledger.claims = {"a": Claim.ALREADY_DONE}
+        path.run("a", "b")
+        assert path.worked == ["b"]
+        assert path.inbox.deleted == ["a", "b"]
+        assert path.notes.of("a") == ["already_done", "deleted"]
+        assert "a" in path.finished
+
+    def test_what_another_completed_first_is_deleted_and_not_an_effect(self, path: Path) -> None:
+        path.ledger.completions = {"a": Completion.ALREADY_DONE}
+        path.run("a")
+        assert ("completed", "a", {"effect": False}) in path.notes.lines
+        assert path.inbox.deleted == ["a"]
+        assert path.tally.items() == {"already_done": 1}
+
+    @pytest.mark.parametrize("cache", [0, 100])
+    def test_two_copies_in_one_batch_are_worked_on_once(self, clock: FakeTime, cache: int) -> None:
+        path = Path(clock, commit_batch=10, cache=cache)
+        first, second = path.delivery("a"), path.delivery("a")
+        path.ledger.claim = Remembering(path.ledger).claim  # type: ignore[method-assign]
+        path.run_on([first, path.delivery("b"), second])
+        assert path.worked == ["a", "b"]
+        assert path.inbox.deleted == ["a", "b", "a"]
+        assert path.holdings.held() == []
+
+    def test_a_second_copy_whose_first_failed_is_tried(self, path: Path) -> None:
+        outcomes = iter([Rejected("no"), None])
+
+        def work() -> None:
+            error = next(outcomes)
+            if error:
+                raise error
+
+        path.work["a"] = work
+        path.run("a", "a")
+        assert path.worked == ["a", "a"]
+        assert path.inbox.deleted == ["a"]
+
+
+class Remembering:
+    """Claims as a ledger does that knows what was completed."""
+
+    def __init__(self, ledger: FakeLedger) -> None:
+        self._ledger = ledger
+
+    def claim(self, messages: Sequence[Message]) -> list[Claim]:
+        done = {name for ids in self._ledger.asked("complete") for name in ids}
+        return [Claim.ALREADY_DONE if m.id in done else Claim.CLAIMED for m in messages]
+
+
+class TestUnsure:
+    def test_a_claim_that_is_not_sure_leaves_the_message_alone(self, path: Path) -> None:
+        path.ledger.claims = {"a": Claim.UNKNOWN}
+        path.run("a", "b")
+        assert path.worked == ["b"]
+        assert path.inbox.deleted == ["b"]
+        assert path.notes.of("a") == ["claim_unknown"]
+        assert path.tally["unknown"] == 1
+        assert path.holdings.held() == []
+
+    def test_a_completion_that_is_not_sure_is_never_deleted(self, path: Path) -> None:
+        path.ledger.completions = {"b": Completion.UNKNOWN}
+        path.run("a", "b", "c")
+        assert path.inbox.deleted == ["a", "c"]
+        assert path.notes.of("b")[-1] == "complete_unknown"
+        assert path.tally.items() == {"completed": 2, "unknown": 1}
+        assert "b" not in path.finished
+        assert path.holdings.held() == []
+
+    @pytest.mark.parametrize("operation", ["claim", "complete"])
+    def test_a_ledger_that_is_down_deletes_nothing(self, path: Path, operation: str) -> None:
+        path.ledger.down = {operation}
+        with pytest.raises(LedgerDown):
+            path.run("a", "b")
+        assert path.inbox.deleted == []
+        assert "a" not in path.finished
+
+    def test_what_was_done_before_the_ledger_went_down_is_deleted(self, path: Path) -> None:
+        path.ledger.claims = {"done": Claim.ALREADY_DONE}
+        path.work["b"] = lambda: path.ledger.down.add("complete")
+        with pytest.raises(LedgerDown):
+            path.run("done", "a", "b", "c")
+        assert path.inbox.deleted == ["done", "a"]
+        assert sorted(message.id for message in path.holdings.held()) == ["b", "c"]
+
+    def test_a_delete_that_is_not_sure_leaves_the_message(self, path: Path) -> None:
+        path.inbox.deletions = {"a": Deletion.UNKNOWN}
+        path.run("a", "b")
+        assert path.notes.of("a")[-1] == "delete_unknown"
+        assert path.notes.of("b")[-1] == "deleted"
+        assert path.tally.items() == {"completed": 2, "unknown": 1}
+        assert path.holdings.held() == []
+
+    def test_an_error_in_the_path_itself_still_deletes_only_what_was_done(self, path: Path) -> None:
+        path.work["b"] = lambda: setattr(path.ledger, "complete", None)
+        with pytest.raises(TypeError):
+            path.run("a", "b")
+        assert path.inbox.deleted == ["a"]
+
+
+class TestFailures:
+    def test_a_rejected_message_is_recorded_and_stays(self, path: Path) -> None:
+        path.work["a"] = raising(Rejected("poison"))
+        path.run("a", "b")
+        assert path.notes.of("a") == ["claimed", "work_started", "rejected", "failed"]
+        assert ("rejected", "a", {"reason": "poison"}) in path.notes.lines
+        assert path.ledger.failed == [("a", "rejected: poison")]
+        assert path.inbox.deleted == ["b"]
+        assert path.tally.items() == {"completed": 1, "failed": 1}
+        assert path.holdings.held() == []
+        assert "a" not in path.finished
+
+    @pytest.mark.parametrize(
+        "error",
+        [ValueError("bad"), KeyError("x"), RecursionError(), MemoryError(), OSError("disk")],
+    )
+    def test_no_error_of_the_work_stops_the_batch(self, path: Path, error: Exception) -> None:
+        path.work["a"] = raising(error)
+        path.run("a", "b")
+        assert path.notes.of("a")[-2:] == ["work_failed", "failed"]
+        ((name, reason),) = path.ledger.failed
+        assert name == "a"
+        assert reason == f"{type(error).__name__}: {error}"
+        assert path.inbox.deleted == ["b"]
+
+    def test_the_failures_of_a_batch_are_recorded_in_one_call(self, clock: FakeTime) -> None:
+        path = Path(clock, commit_batch=10)
+        path.work = {name: raising(Rejected("no")) for name in "ace"}
+        path.run(*"abcde")
+        assert path.ledger.asked("fail") == [["a", "c", "e"]]
+        assert path.ledger.asked("complete") == [["b", "d"]]
+        assert path.inbox.deleted == ["b", "d"]
+
+    def test_a_failure_that_cannot_be_recorded_loses_nothing(self, path: Path) -> None:
+        path.work["a"] = raising(Rejected("no"))
+        path.ledger.down = {"fail"}
+        path.run("a", "b")
+        assert path.inbox.deleted == ["b"]
+        assert "failed" not in path.notes.of("a")
+        assert path.tally["failed"] == 1
+
+
+class TestStop:
+    def test_what_a_stop_gave_back_meanwhile_is_not_begun(self, path: Path) -> None:
+        path.work["a"] = path.holdings.close
+        path.run("a", "b", "c")
+        assert path.worked == ["a"]
+        assert path.inbox.released == ["b", "c"]
+        assert path.inbox.deleted == ["a"]
+
+
+class TestTime:
+    def test_a_completion_does_not_wait_for_others_past_half_its_time(
+        self, clock: FakeTime
+    ) -> None:
+        path = Path(clock, commit_batch=10)
+        path.work["b"] = lambda: setattr(clock, "now", clock.now + VISIBILITY / 2 + 1)
+        path.run(*"abc")
+        assert path.ledger.asked("complete") == [["a", "b"], ["c"]]
+        assert path.notes.names.index("deleted") < path.notes.lines.index(("work_started", "c", {}))
+
+    def test_a_late_finish_is_counted_and_explained(
+        self, path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path.work["a"] = lambda: setattr(path.clock, "now", path.clock.now + VISIBILITY + 3)
+        path.run("a")
+        assert path.tally["late_finishes"] == 1
+        (record,) = [r for r in caplog.records if r.levelno == logging.WARNING]
+        assert "message a " in record.getMessage()
+        assert "3.0 s after its visibility ran out" in record.getMessage()
+
+    def test_a_stale_handle_is_counted_and_a_warning(
+        self, path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path.inbox.deletions = {"a": Deletion.STALE}
+        path.run("a", "b")
+        assert path.notes.of("a")[-1] == "delete_stale"
+        assert path.tally["stale_deletes"] == 1
+        assert path.holdings.held() == []
+        (record,) = [r for r in caplog.records if r.levelno == logging.WARNING]
+        assert "message a " in record.getMessage()
+        assert "stale" in record.getMessage()
