@@ -1,0 +1,242 @@
+"""Who may receive how many, and when it ends; no thread waits here, what would block raises."""
+
+from collections.abc import Callable
+
+import pytest
+
+from support.doubles import FakeTime
+from worker.turnstile import Permit, Turnstile
+
+
+class WouldBlock(Exception):
+    """A lane would wait at the turnstile."""
+
+
+Make = Callable[..., Turnstile]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    clock = FakeTime()
+    monkeypatch.setattr("worker.turnstile.time", clock)
+    return clock
+
+
+@pytest.fixture
+def make(clock: FakeTime, monkeypatch: pytest.MonkeyPatch) -> Make:
+    def would_block() -> None:
+        raise WouldBlock
+
+    def turnstile(**given: float) -> Turnstile:
+        settings = {"lanes": 4, "batch": 10, "wait": 20, "limit": 0, "idle_timeout": 0, **given}
+        made = Turnstile(**settings)  # type: ignore[arg-type]
+        monkeypatch.setattr(made._changed, "wait", would_block)
+        return made
+
+    return turnstile
+
+
+def enter(turnstile: Turnstile) -> Permit:
+    permit = turnstile.enter()
+    assert permit is not None
+    return permit
+
+
+def blocked(turnstile: Turnstile) -> bool:
+    try:
+        turnstile.enter()
+    except WouldBlock:
+        return True
+    return False
+
+
+class TestWidth:
+    def test_one_lane_polls_until_there_is_something(self, make: Make) -> None:
+        turnstile = make()
+        permit = enter(turnstile)
+        assert permit == Permit(10, 20)
+        assert blocked(turnstile)
+        turnstile.leave(permit, 0)
+        assert enter(turnstile) == Permit(10, 20)
+
+    def test_each_full_hand_lets_one_more_in_up_to_all_lanes(self, make: Make) -> None:
+        turnstile = make(lanes=3)
+        for width in (1, 2, 3, 3):
+            permits = [enter(turnstile) for _ in range(width)]
+            assert blocked(turnstile)
+            turnstile.leave(permits[0], 10)
+            for permit in permits[1:]:
+                turnstile.leave(permit, 5)
+
+    def test_a_hand_half_full_changes_nothing(self, make: Make) -> None:
+        turnstile = make()
+        turnstile.leave(enter(turnstile), 10)
+        first, _ = enter(turnstile), enter(turnstile)
+        turnstile.leave(first, 3)
+        enter(turnstile)
+        assert blocked(turnstile)
+
+    def test_an_empty_hand_leaves_one_poll(self, make: Make) -> None:
+        turnstile = make()
+        turnstile.leave(enter(turnstile), 10)
+        first, second = enter(turnstile), enter(turnstile)
+        turnstile.leave(first, 0)
+        assert blocked(turnstile)
+        turnstile.leave(second, 0)
+        enter(turnstile)
+        assert blocked(turnstile)
+
+    def test_a_lane_that_works_holds_no_turn(self, make: Make) -> None:
+        turnstile = make()
+        turnstile.leave(enter(turnstile), 1)
+        enter(turnstile)
+
+    def test_a_failed_receive_gives_its_turn_back(self, make: Make) -> None:
+        turnstile = make(limit=1)
+        permit = enter(turnstile)
+        turnstile.failed(permit)
+        assert enter(turnstile) == permit
+
+
+class TestSlowStart:
+    def test_after_an_outage_it_is_one_message_and_doubles(self, make: Make) -> None:
+        turnstile = make()
+        turnstile.slow_start()
+        limits = []
+        for _ in range(6):
+            permit = enter(turnstile)
+            limits.append(permit.limit)
+            turnstile.leave(permit, permit.limit)
+        assert limits == [1, 2, 4, 8, 10, 10]
+
+    def test_an_empty_queue_does_not_raise_it(self, make: Make) -> None:
+        turnstile = make()
+        turnstile.slow_start()
+        turnstile.leave(enter(turnstile), 0)
+        assert enter(turnstile).limit == 1
+
+
+class TestLimit:
+    def test_no_more_are_asked_for_than_are_left(self, make: Make) -> None:
+        turnstile = make(limit=12)
+        turnstile.leave(enter(turnstile), 10)
+        assert enter(turnstile).limit == 2
+
+    def test_what_is_asked_for_is_taken_into_account_at_once(self, make: Make) -> None:
+        turnstile = make(limit=15)
+        turnstile.leave(enter(turnstile), 10)
+        assert enter(turnstile).limit == 5
+        assert blocked(turnstile)
+
+    def test_what_did_not_come_is_left(self, make: Make) -> None:
+        turnstile = make(limit=10)
+        turnstile.leave(enter(turnstile), 4)
+        assert enter(turnstile).limit == 6
+
+    def test_at_the_limit_it_ends(self, make: Make) -> None:
+        turnstile = make(limit=3, batch=2)
+        turnstile.leave(enter(turnstile), 2)
+        assert turnstile.stopped is None
+        turnstile.leave(enter(turnstile), 1)
+        assert turnstile.stopped == "limit"
+        assert turnstile.enter() is None
+
+    def test_while_a_receive_is_open_it_is_not_the_end(self, make: Make) -> None:
+        turnstile = make(limit=2, batch=1)
+        turnstile.leave(enter(turnstile), 1)
+        turnstile._left, turnstile._width = 2, 2
+        first, second = enter(turnstile), enter(turnstile)
+        turnstile.leave(first, 1)
+        assert turnstile.stopped is None
+        turnstile.leave(second, 1)
+        assert turnstile.stopped == "limit"
+
+
+class TestIdle:
+    def test_without_a_limit_it_never_ends(self, make: Make, clock: FakeTime) -> None:
+        turnstile = make()
+        for _ in range(3):
+            permit = enter(turnstile)
+            clock.now += 10_000
+            turnstile.leave(permit, 0)
+        assert turnstile.stopped is None
+
+    def test_it_ends_after_the_idle_time_and_not_before(self, make: Make, clock: FakeTime) -> None:
+        turnstile = make(idle_timeout=30, wait=20)
+        permit = enter(turnstile)
+        clock.now += 20
+        turnstile.leave(permit, 0)
+        assert turnstile.stopped is None
+        permit = enter(turnstile)
+        assert permit.wait == 10
+        clock.now += 10
+        turnstile.leave(permit, 0)
+        assert turnstile.stopped == "idle"
+        assert turnstile.enter() is None
+
+    @pytest.mark.parametrize(
+        ("idle_timeout", "wait", "asked"),
+        [(2, 20, 2), (0.5, 20, 1), (1.2, 20, 2), (60, 20, 20), (2, 1, 1), (2, 0, 0)],
+    )
+    def test_a_poll_does_not_last_far_past_it(
+        self, make: Make, idle_timeout: float, wait: int, asked: int
+    ) -> None:
+        assert enter(make(idle_timeout=idle_timeout, wait=wait)).wait == asked
+
+    def test_work_is_not_idleness(self, make: Make, clock: FakeTime) -> None:
+        turnstile = make(idle_timeout=5, lanes=2)
+        turnstile.leave(enter(turnstile), 1)  # this lane works for long
+        permit = enter(turnstile)
+        clock.now += 60
+        turnstile.leave(permit, 0)
+        assert turnstile.stopped is None
+        turnstile.finished()
+        assert turnstile.stopped is None
+        permit = enter(turnstile)
+        clock.now += 5
+        turnstile.leave(permit, 0)
+        assert turnstile.stopped == "idle"
+
+    def test_a_failed_receive_is_not_idleness(self, make: Make, clock: FakeTime) -> None:
+        turnstile = make(idle_timeout=5)
+        permit = enter(turnstile)
+        clock.now += 60
+        turnstile.failed(permit)
+        assert turnstile.stopped is None
+
+    def test_an_outage_is_not_idleness(self, make: Make, clock: FakeTime) -> None:
+        turnstile = make(idle_timeout=5)
+        clock.now += 60
+        turnstile.slow_start()
+        turnstile.leave(enter(turnstile), 0)
+        assert turnstile.stopped is None
+
+
+class TestClose:
+    def test_it_ends_for_all(self, make: Make) -> None:
+        turnstile = make()
+        turnstile.close("signal")
+        assert turnstile.stopped == "signal"
+        assert turnstile.enter() is None
+
+    def test_the_first_reason_stands(self, make: Make, clock: FakeTime) -> None:
+        turnstile = make(limit=1, idle_timeout=1)
+        permit = enter(turnstile)
+        turnstile.close("signal")
+        turnstile.close("other")
+        clock.now += 10
+        turnstile.leave(permit, 1)
+        turnstile.finished()
+        assert turnstile.stopped == "signal"
+
+    def test_every_change_wakes_the_lanes_that_wait(
+        self, make: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        turnstile = make()
+        woken: list[int] = []
+        monkeypatch.setattr(turnstile._changed, "notify_all", lambda: woken.append(1))
+        turnstile.leave(enter(turnstile), 1)
+        turnstile.finished()
+        turnstile.failed(enter(turnstile))
+        turnstile.close("signal")
+        assert len(woken) == 4
