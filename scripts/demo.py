@@ -54,6 +54,7 @@ def _interrupt(number: int, _frame: object) -> None:
 def _stack(watchdog: Watchdog) -> Iterator[Path]:
     """A MiniStack on a free port with the five sets; gives the file of their names."""
     state = ROOT / ".local" / f"demo-{os.getpid()}"
+    _sweep(state.parent)
     try:
         print(local_aws.up(state, 0), flush=True)
         watchdog.guard(local_aws.start(state, 0).pid)
@@ -61,6 +62,18 @@ def _stack(watchdog: Watchdog) -> Iterator[Path]:
     finally:
         local_aws.stop(state)
         shutil.rmtree(state, ignore_errors=True)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what demos that were killed have left; their processes the watchdog has ended."""
+    for old in parent.glob("demo-[0-9]*"):
+        try:
+            os.kill(int(old.name.removeprefix("demo-")), 0)
+        except ProcessLookupError:
+            local_aws.stop(old)
+            shutil.rmtree(old, ignore_errors=True)
+        except PermissionError:  # a process of somebody else: it lives
+            continue
 
 
 def _run(watchdog: Watchdog, outputs: Path, arguments: list[str]) -> int:

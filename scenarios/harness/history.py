@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+INTERRUPTED = "interrupted"
+
 
 class Witness(StrEnum):
     """A source of evidence that a check can depend on."""
@@ -119,6 +121,11 @@ class History:
     samples: tuple[Sample, ...] = ()
     scaling: tuple[Tick, ...] = ()
     problems: tuple[str, ...] | None = None  # what the runner waited for or asked in vain
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether the run ended before its end: what did not happen then proves nothing."""
+        return self.problems is None or INTERRUPTED in self.problems
 
     @property
     def sent(self) -> tuple[Event, ...]:

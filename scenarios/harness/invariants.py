@@ -23,7 +23,7 @@ BEFORE_THE_EFFECT = (
 @question("ran to the end", "the runner saw everything that it waited for")
 def ran_to_the_end(asked: Asked, history: History) -> Finding:
     if history.problems is None:
-        return asked.unknown("the runner did not live to save the end", history.folder)
+        return asked.unknown("the runner itself did not live to see the end", history.folder)
     if history.problems:
         return asked.unknown("; ".join(history.problems), history.folder)
     return asked.passed("it did")

@@ -12,7 +12,7 @@ from harness import evidence
 from harness.findings import ask, worst
 from harness.history import History
 from harness.infra import SetupError
-from harness.invariants import ALWAYS
+from harness.invariants import ALWAYS, ran_to_the_end
 from harness.measures import measures
 from harness.scenario import Finding, Scenario, Verdict
 
@@ -37,7 +37,8 @@ def judge(
 ) -> Outcome:
     """Judge what is saved in the folder and save the verdict beside it."""
     history = evidence.load(folder)
-    findings = tuple(ask(check, history) for check in (*ALWAYS, *scenario.then))
+    checks = [ran_to_the_end()] if history.cut_short else [*ALWAYS, *scenario.then]
+    findings = tuple(ask(check, history) for check in checks)
     verdict = worst(finding.verdict for finding in findings)
     measured = _measured(history)
     saved = {

@@ -33,6 +33,10 @@ class Drained:
     dlq: int
     in_flight: int
 
+    def __str__(self) -> str:
+        rest = f"; {self.in_flight} are in other hands" if self.in_flight else ""
+        return f"drained {self.queue} from the queue and {self.dlq} from the DLQ{rest}"
+
 
 class Queues:
     """The queue and the DLQ of one set."""

@@ -18,9 +18,11 @@ from pathlib import Path
 
 from harness import evidence
 from harness.checks import quiet
+from harness.history import INTERRUPTED
 from harness.infra import AWS_ERRORS, Resources, SetupError, Target, connect
 from harness.judging import Outcome, judge
 from harness.processes import Children, Watchdog
+from harness.queues import Drained
 from harness.report import Report
 from harness.sampler import Sampler
 from harness.scenario import Options, Scenario, Verdict
@@ -52,7 +54,9 @@ def run_plan(
     )
     with Watchdog() as watchdog:
         clients = connect(target)
-        shared = Shared(target, clients, watchdog, stop, options, folder, report.show_tick)
+        shared = Shared(
+            target, clients, watchdog, stop, options, folder, report.say, report.show_tick
+        )
         return run_all(named, shared, report.done)
 
 
@@ -113,7 +117,7 @@ def _record(scenario: Scenario, shared: Shared, folder: Path) -> None:
                 _settle(stage)
             _save_world(stage)
         except Interrupted:
-            stage.problems.append("interrupted")
+            stage.problems.append(INTERRUPTED)
             raise
         finally:
             children.stop(children.all)
@@ -150,6 +154,8 @@ def _drain(stage: Stage) -> None:
     """What an earlier run left goes; it must not be taken for this run's."""
     left = stage.queues.drain(stage.hidden_seconds + DRAIN_SLACK, stage.pause)
     evidence.save(stage.folder, "drained.json", asdict(left))
+    if left != Drained(0, 0, 0):
+        stage.shared.say(f"{stage.scenario.name}: an earlier run's messages: {left}")
 
 
 def _settle(stage: Stage) -> None:

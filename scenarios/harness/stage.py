@@ -45,7 +45,8 @@ class Shared:
     stop: threading.Event
     options: Options
     reports: Path
-    show: Callable[[str, Tick], None] = lambda name, tick: None
+    say: Callable[[str], None]
+    show: Callable[[str, Tick], None]
 
 
 @dataclass

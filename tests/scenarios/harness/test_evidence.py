@@ -1,0 +1,72 @@
+"""What is saved is what is judged; what was not saved is a missing witness."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness import evidence
+from harness.history import Child, Event, Held, History, Journal, Sample, Tick, Witness
+
+ABOUT = {"given": {"messages": 2}, "queue_arn": "arn:q", "quiet_seconds": 0.5}
+
+
+def folder(tmp_path: Path) -> Path:
+    evidence.save(tmp_path, "scenario.json", ABOUT)
+    return tmp_path
+
+
+def test_everything_saved_is_read_back(tmp_path: Path) -> None:
+    saved = folder(tmp_path)
+    held = {"id": "a", "sqs_id": "m", "receive_count": 3, "source_arn": "arn:q"}
+    evidence.save(saved, "dlq.json", {"dead_lettered": [held], "left_in_queue": []})
+    evidence.save(saved, "tables.json", {"status": {"a": {"attempts": 1}}, "completed": {}})
+    child = {"name": "consumer-1", "code": -9, "allowed": [0], "tail": ["bye"]}
+    evidence.save(saved, "children.json", [child])
+    evidence.save(saved, "problems.json", ["waited in vain"])
+    evidence.append(saved, "samples.jsonl", Sample(1.0, 2, 3, 4, 5))
+    evidence.append(saved, "scaling.jsonl", Tick(1.0, 9, 1, 2, "flood"))
+    line = {"t": 1.0, "who": "p", "event": "sent", "id": "a", "index": 0, "poison": True}
+    for name in ("producer", "consumer-1"):
+        (saved / f"{name}.jsonl").write_text(json.dumps(line) + "\n")
+    history = evidence.load(saved)
+    assert history.ids == ("a",)
+    assert history.poison == {"a"}
+    assert history.dlq == (Held("a", "m", 3, "arn:q"),)
+    assert history.left == ()
+    assert history.status == {"a": {"attempts": 1}}
+    assert history.children == (Child("consumer-1", -9, (0,), ("bye",)),)
+    assert history.problems == ("waited in vain",)
+    assert history.samples[0].backlog == 9
+    assert history.scaling[0].desired == 2
+    assert [journal.name for journal in history.consumers] == ["consumer-1"]
+
+
+@pytest.mark.parametrize("witness", list(Witness))
+def test_an_empty_folder_has_no_witness(tmp_path: Path, witness: Witness) -> None:
+    history = evidence.load(folder(tmp_path))
+    assert history.missing(witness)
+    assert history.problems is None
+
+
+def test_a_file_cut_in_two_is_a_missing_witness(tmp_path: Path) -> None:
+    saved = folder(tmp_path)
+    (saved / "tables.json").write_text('{"status": {')
+    (saved / "samples.jsonl").write_text('{"t": 1, "visible": 0, "in_fl')
+    history = evidence.load(saved)
+    assert history.missing(Witness.TABLES)
+    assert history.missing(Witness.SAMPLES)
+
+
+def test_no_evidence_at_all_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"scenario\.json"):
+        evidence.load(tmp_path)
+
+
+def test_a_killed_consumer_is_no_witness() -> None:
+    journal = Journal("consumer-1", (Event(1.0, "c", "start", 1),))
+    child = Child("consumer-1", None, (0,))
+    history = History(consumers=(journal,), children=(child,))
+    assert "killed" in (history.missing(Witness.CONSUMERS) or "")

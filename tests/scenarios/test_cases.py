@@ -1,0 +1,77 @@
+"""Every case: declared in one short file, in words that the consumer and Terraform know."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+from harness.scenario import CRASHED, MAX_RECEIVES, OK, Consume, KeepUp, Scenario
+from harness.stage import BASICS
+from local_stack.blueprint import read_blueprint
+from run import cases
+from support.children import ROOT
+from worker.exits import Exit
+from worker.variables import VARIABLES
+
+CASES = list(cases().values())
+FILES = sorted((ROOT / "scenarios" / "cases").glob("[a-z]*.py"))
+KNOWN = {variable.name: variable for variable in VARIABLES}
+SETS = {spec.name: spec for spec in read_blueprint().sets}
+
+
+def test_the_seven() -> None:
+    assert [case.name for case in CASES] == [
+        "crash",
+        "duplicates",
+        "happy",
+        "partial-batch",
+        "poison",
+        "side-effects",
+        "backpressure",
+    ]
+    assert [case.name for case in CASES if case.slow] == ["backpressure"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_case_imports_the_words_and_the_checks_only(path: Path) -> None:
+    imports = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Import)]
+    froms = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)]
+    assert not imports
+    assert {node.module for node in froms} == {"harness.scenario", "harness.checks"}
+    name = importlib.import_module(f"cases.{path.stem}").SCENARIO.name
+    assert name == path.stem.replace("_", "-")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_case_is_whole(case: Scenario) -> None:
+    assert case.runs_on in SETS
+    assert case.proves
+    assert case.when
+    assert case.then
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_setting_is_a_variable_of_the_consumer(case: Scenario) -> None:
+    for step in case.when:
+        settings = dict(step.settings) if isinstance(step, Consume) else {}
+        for name, value in settings.items():
+            assert name in KNOWN
+            if isinstance(value, str | int | float):
+                KNOWN[name].parse(str(value))
+        if isinstance(step, KeepUp):
+            assert step.max_consumers > 1
+
+
+def test_what_the_harness_adds_is_a_variable_too() -> None:
+    for name, value in BASICS.items():
+        if name != "PYTHONUNBUFFERED":
+            KNOWN[name].parse(str(value))
+    assert {"QUEUE_URL", "VISIBILITY_TIMEOUT_SECONDS", "JOURNAL_PATH"} <= KNOWN.keys()
+
+
+def test_the_numbers_that_both_sides_know() -> None:
+    assert (OK, CRASHED) == (Exit.OK, Exit.CRASHED)
+    assert {spec.max_receive_count for spec in SETS.values()} == {MAX_RECEIVES}

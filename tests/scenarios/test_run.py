@@ -1,0 +1,254 @@
+"""The door: what it prints, which exit code it gives, and what it leaves when it is stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_aws import Stack, provision
+from run import Exit
+from support.children import ROOT, Nursery, Process
+from support.waiting import wait_for
+
+Run = Callable[..., Process]
+
+
+def finished(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the door without any queue to talk to."""
+    return subprocess.run(
+        [sys.executable, "run.py", *arguments],
+        cwd=ROOT / "scenarios",
+        env={"PATH": os.environ["PATH"], **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+
+def test_list_names_every_case_and_what_it_proves() -> None:
+    answer = finished("--list")
+    assert answer.returncode == Exit.PASS
+    assert len(answer.stdout.splitlines()) == 7
+    assert "side-effects   a consumer that dies between" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "name a scenario"),
+        (["hapy"], "no scenario hapy; there are: crash, duplicates"),
+        (["happy", "--count", "0"], "'0' is not a whole number, 1 or more"),
+        (["happy", "--batch-size", "11"], "'11' is not a whole number, 1 to 10"),
+        (["happy", "--rate", "nan"], "'nan' is not a number"),
+        (["happy", "--visibility-timeout", "1.5"], "'1.5' is not a whole number"),
+        (["happy", "crash", "--poison-every", "2"], "scenario happy has no use for: poison-every"),
+        (["happy", "--repeat", "many"], "'many' is not a whole number"),
+    ],
+)
+def test_a_bad_argument_is_refused_before_anything_starts(arguments: list[str], said: str) -> None:
+    answer = finished(*arguments)
+    assert answer.returncode == Exit.SETUP
+    assert said in answer.stderr
+
+
+def test_outputs_that_are_not_there_are_a_setup_error(tmp_path: Path) -> None:
+    answer = finished("happy", SCENARIO_OUTPUTS=str(tmp_path / "none.json"))
+    assert answer.returncode == Exit.SETUP
+    assert "none.json: no readable outputs" in answer.stderr
+
+
+def test_judging_a_folder_without_evidence_is_a_setup_error(tmp_path: Path) -> None:
+    answer = finished("--judge", str(tmp_path))
+    assert answer.returncode == Exit.SETUP
+    assert "holds no saved scenario" in answer.stderr
+
+
+@pytest.fixture
+def outputs(stack: Stack, tmp_path: Path) -> Path:
+    path = tmp_path / "outputs.json"
+    path.write_text(json.dumps(provision(stack.endpoint)))
+    return path
+
+
+@pytest.fixture
+def run(
+    nursery: Nursery, outputs: Path, aws_env: dict[str, str], tmp_path: Path
+) -> Callable[..., Process]:
+    """``run(*arguments)``: the door against the stack, by environment alone."""
+
+    def start(*arguments: str, tree: Path = ROOT) -> Process:
+        environ = {**aws_env, "SCENARIO_OUTPUTS": str(outputs), "QUEUE_URL": "not-this-one"}
+        flags = ["--reports", str(tmp_path / "reports"), "--visibility-timeout", "1"]
+        return nursery.start((tree / "scenarios", "run.py"), [*arguments, *flags], environ)
+
+    return start
+
+
+def evidence(tmp_path: Path, name: str) -> Path:
+    (found,) = (tmp_path / "reports").glob(f"*/{name}")
+    return found
+
+
+def living(folder: Path) -> list[str]:
+    """Processes whose environment names this folder: producers and consumers of the run."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if str(folder).encode() in entry.read_bytes():
+                found.append(entry.parent.name)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.integration
+def test_happy_by_environment_alone(run: Run, tmp_path: Path) -> None:
+    answer = run("happy", "--count", "7", "--batch-size", "3", "--json").wait(60)
+    assert answer.code == Exit.PASS, answer.output
+    (result,) = json.loads(answer.stdout)["scenarios"]
+    assert result["verdict"] == "PASS"
+    assert result["counts"]["sent"] == result["counts"]["completed"] == 7
+    folder = evidence(tmp_path, "happy")
+    assert {path.name for path in folder.iterdir()} >= {
+        "scenario.json",
+        "producer.jsonl",
+        "producer.log",
+        "consumer-1.jsonl",
+        "consumer-1.log",
+        "samples.jsonl",
+        "tables.json",
+        "dlq.json",
+        "children.json",
+        "problems.json",
+        "verdict.json",
+    }
+    assert (tmp_path / "reports").stat().st_mode & 0o077 == 0
+    assert all(path.stat().st_mode & 0o077 == 0 for path in folder.rglob("*"))
+    told = json.loads((folder / "producer.jsonl").read_text().splitlines()[0])
+    assert told["batch_size"] == 3
+
+
+@pytest.mark.integration
+def test_what_is_saved_can_be_judged_again_and_a_torn_line_is_unknown(
+    run: Run, tmp_path: Path
+) -> None:
+    assert run("happy", "--count", "3").wait(60).code == Exit.PASS
+    folder = evidence(tmp_path, "happy")
+    assert finished("--judge", str(folder.parent)).returncode == Exit.PASS
+    for name in ("producer.jsonl", "consumer-1.jsonl"):
+        whole = (folder / name).read_bytes()
+        (folder / name).write_bytes(whole[:-9])
+        answer = finished("--judge", str(folder))
+        assert answer.returncode == Exit.UNKNOWN, answer.stdout
+        assert "is torn" in answer.stdout
+        (folder / name).write_bytes(whole)
+    for name in ("tables.json", "dlq.json", "children.json", "problems.json", "samples.jsonl"):
+        (folder / name).rename(folder / "away")
+        assert finished("--judge", str(folder)).returncode == Exit.UNKNOWN, name
+        (folder / "away").rename(folder / name)
+    assert finished("--judge", str(folder)).returncode == Exit.PASS
+
+
+def slow_run(run: Run, tmp_path: Path) -> Process:
+    """A run in the middle of its work."""
+    process = run("duplicates", "--visibility-timeout", "9")
+    wait_for(lambda: list((tmp_path / "reports").glob("*/duplicates/producer.jsonl")), seconds=30)
+    wait_for(lambda: "work_started" in _journals(tmp_path), seconds=30)
+    return process
+
+
+def _journals(tmp_path: Path) -> str:
+    return "".join(path.read_text() for path in tmp_path.glob("reports/*/*/consumer-*.jsonl"))
+
+
+@pytest.mark.integration
+def test_ctrl_c_reaps_saves_and_exits_130(run: Run, tmp_path: Path) -> None:
+    process = slow_run(run, tmp_path)
+    process.signal(signal.SIGINT)
+    answer = process.wait(60)
+    assert answer.code == Exit.INTERRUPTED, answer.output
+    assert "interrupted" in answer.output
+    folder = evidence(tmp_path, "duplicates")
+    assert not living(folder)
+    children = json.loads((folder / "children.json").read_text())
+    codes = {child["name"]: child["code"] for child in children}
+    assert codes["consumer-1"] == codes["consumer-2"] == 0
+    assert json.loads((folder / "verdict.json").read_text())["verdict"] == "UNKNOWN"
+
+
+@pytest.mark.integration
+def test_a_killed_runner_leaves_no_child_and_no_pass(run: Run, tmp_path: Path) -> None:
+    process = slow_run(run, tmp_path)
+    folder = evidence(tmp_path, "duplicates")
+    assert len(living(folder)) == 2
+    process.kill()
+    wait_for(lambda: not living(folder), what="the end of every child")
+    assert finished("--judge", str(folder)).returncode == Exit.UNKNOWN
+
+
+@pytest.mark.integration
+def test_a_second_signal_ends_at_once(run: Run, tmp_path: Path) -> None:
+    process = slow_run(run, tmp_path)
+    process.signal(signal.SIGINT)
+    process.signal(signal.SIGTERM)
+    assert process.wait(5).code == Exit.INTERRUPTED
+    wait_for(lambda: not living(evidence(tmp_path, "duplicates")), what="the end of every child")
+
+
+def copied_tree(tmp_path: Path) -> Path:
+    tree = tmp_path / "tree"
+    for room in ("consumer", "producer", "scenarios"):
+        shutil.copytree(
+            ROOT / room, tree / room, ignore=shutil.ignore_patterns("__pycache__", ".venv")
+        )
+    return tree
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("door", ["consumer/consume.py", "producer/produce.py"])
+def test_a_child_that_never_starts_is_a_setup_error(run: Run, tmp_path: Path, door: str) -> None:
+    tree = copied_tree(tmp_path)
+    (tree / door).write_text("raise SystemExit('no such luck')\n")
+    answer = run("happy", tree=tree).wait(60)
+    assert answer.code == Exit.SETUP, answer.output
+    assert "did not start: it exited 1" in answer.output
+    assert "no such luck" in answer.output
+    assert f"{Path(door).parent.name}" in answer.output
+
+
+@pytest.mark.integration
+def test_what_an_earlier_run_left_is_drained_and_reported(
+    run: Run, outputs: Path, queue_set: Any, tmp_path: Path
+) -> None:
+    names = json.loads(outputs.read_text())["scenarios"]["value"]["happy"]
+    sqs = queue_set().sqs
+    for queue in (names["queue_url"], names["queue_url"] + "-dlq"):
+        sqs.send_message(QueueUrl=queue, MessageBody='{"id": "old", "work": 1}')
+    answer = run("happy", "--count", "2").wait(60)
+    assert answer.code == Exit.PASS, answer.output
+    folder = evidence(tmp_path, "happy")
+    drained = json.loads((folder / "drained.json").read_text())
+    assert (drained["queue"], drained["dlq"]) == (1, 1)
+    assert "drained 1 from the queue and 1 from the DLQ" in answer.output
+    assert "old" not in _journals(tmp_path)
+
+
+@pytest.mark.integration
+def test_a_failure_says_expected_seen_and_where_to_look(run: Run, tmp_path: Path) -> None:
+    tree = copied_tree(tmp_path)
+    cases = tree / "scenarios" / "cases" / "happy.py"
+    cases.write_text(cases.read_text().replace("dlq_holds(0)", "dlq_holds(1)"))
+    answer = run("happy", "--count", "2", tree=tree).wait(60)
+    assert answer.code == Exit.FAIL
+    for part in ("FAIL: DLQ", "expected  1 of this", "seen      none", "look at   grep -E"):
+        assert part in answer.output
