@@ -7,8 +7,6 @@ BIN := $(VENV)/bin
 LOCAL_AWS_PORT ?= 4566
 export LOCAL_AWS_PORT
 RUN := $(BIN)/python scenarios/run.py
-FAST := happy crash duplicates poison partial-batch side-effects
-SLOW := backpressure
 
 .PHONY: help
 help: ## Show this help
@@ -64,11 +62,11 @@ demo: venv ## See it all on this machine: own local stack, the fast scenarios, a
 scenario-%: venv ## One scenario, for example: make scenario-happy ARGS="--count 10 --batch-size 5"
 	@$(RUN) $* $(ARGS)
 scenarios-fast: venv ## The six that take seconds
-	@$(RUN) $(FAST) $(ARGS)
+	@$(RUN) --fast $(ARGS)
 scenarios-slow: venv ## Those that take minutes
-	@$(RUN) $(SLOW) $(ARGS)
+	@$(RUN) --slow $(ARGS)
 scenarios: venv ## All of them
-	@$(RUN) $(FAST) $(SLOW) $(ARGS)
+	@$(RUN) --all $(ARGS)
 
 ##@ Check
 .PHONY: test check
