@@ -19,13 +19,9 @@ def connect(settings: Settings) -> SQSClient:
     import boto3  # noqa: PLC0415  (--help and bad settings need not wait for the SDK)
     from botocore.config import Config  # noqa: PLC0415
 
-    config = Config(
-        retries={"mode": "standard"},
-        max_pool_connections=settings.concurrency,
-        parameter_validation=False,
-        connect_timeout=5,
-        read_timeout=20,
-    )
+    from sender.send import CLIENT  # noqa: PLC0415
+
+    config = Config(**CLIENT, max_pool_connections=settings.concurrency)
     session = boto3.Session(profile_name=settings.profile, region_name=settings.region)
     return session.client("sqs", config=config)
 
@@ -56,8 +52,6 @@ def main() -> int:
         progress.display(sys.stderr, settings.n),
     )
     run.produce(settings, send.Sender(client, settings.queue_url).send, told, stop)
-    if told.exit(stop) is not Exit.AWS:
-        print(told.summary())
     return told.exit(stop)
 
 

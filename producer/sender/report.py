@@ -1,5 +1,6 @@
 """Keeps count of a run and tells of it: journal, display, summary, exit code; sends nothing."""
 
+import sys
 import time
 from collections import Counter
 from signal import SIGINT
@@ -11,7 +12,7 @@ from .send import Answer, Outcome
 from .settings import Settings
 
 GIVE_UP_AFTER = 5  # batches in a row of which nothing was taken: the queue itself is out of order
-BEHIND = 0.99  # of the rate that was asked for
+LATE_SECONDS = 0.5  # of the last message, when the rate was too much to keep
 
 
 class Report:
@@ -88,12 +89,18 @@ class Report:
             retries=self.retries,
             seconds=round(self._seconds, 3),
         )
+        self._tell(span)
+
+    def _tell(self, span: float) -> None:
         if self.error:
             what = f"stopped after {self.sent} messages" if self.sent else "nothing was sent"
             self._shown.note(f"cannot send to {self._settings.queue_url}; {what}: {self.error}")
-        if self.sent and self._rate < BEHIND * self._settings.rate:
-            asked = f"{self._rate:.1f} of {self._settings.rate:g} messages/s reached"
-            self._shown.note(f"{asked}: the queue answers too slowly; try a higher --concurrency")
+        asked = self._settings.rate
+        if asked and not self.failed and span - self.sent / asked > LATE_SECONDS:
+            reached = f"{self._rate:.1f} of {asked:g} messages/s reached"
+            self._shown.note(f"{reached}: calls take too long; try a higher --concurrency")
+        if self.sent or not self.error:
+            sys.stdout.write(self.summary() + "\n")
 
     def summary(self) -> str:
         """The closing line."""

@@ -64,7 +64,7 @@ class Window:
         """Pass `seconds`, or less where the oldest batch ends meanwhile."""
         if not self._open:
             time.sleep(seconds)
-        elif wait(list(self._open)[:1], seconds).done:
+        elif wait([self._open[0]], seconds).done:
             self._settle_oldest()
 
     def _settle_oldest(self) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions as aws
 
@@ -19,6 +19,12 @@ TRIES = 8  # calls that a message is part of at most; each has the SDK's own att
 BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 0.1, 2.0
 SERVER_ERROR = 500
 THROTTLED = ("Throttl", "OverLimit", "TooManyRequests", "RequestLimitExceeded")
+CLIENT: Mapping[str, Any] = {
+    "retries": {"mode": "standard"},
+    "parameter_validation": False,  # the parameters are built here, so checking them only costs CPU
+    "connect_timeout": 5,
+    "read_timeout": 20,
+}
 AWS_ERRORS = (aws.ClientError, aws.BotoCoreError)
 ADVICE = {
     "NonExistentQueue": "check --queue-url and --region; `make infra-up` or `local-up` make it",

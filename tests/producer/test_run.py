@@ -266,6 +266,16 @@ def test_a_rate_that_cannot_be_kept_is_said(tmp_path: Path) -> None:
     assert "of 200 messages/s reached" in bench.stream.getvalue()
 
 
+def test_a_slow_first_call_is_no_reason_to_complain_of_the_rate(tmp_path: Path) -> None:
+    def slow_at_first(batch: Sequence[Message]) -> Answer:
+        time.sleep(0.1 if batch[0].index == 0 else 0)
+        return accept(batch)
+
+    bench = Bench(tmp_path, "--n", "2", "--batch-size", "1", "--rate", "100")
+    assert bench.run(slow_at_first) is Exit.OK
+    assert "reached" not in bench.stream.getvalue()
+
+
 def test_a_slow_queue_does_not_delay_a_rate_that_more_calls_can_keep(tmp_path: Path) -> None:
     def slow(batch: Sequence[Message]) -> Answer:
         time.sleep(0.05)

@@ -98,6 +98,8 @@ def test_ten_bad_settings_make_one_message_that_names_all_ten() -> None:
         (["--n"], "--n=''", "whole number"),
         (["--rate", "nan"], "--rate='nan'", "0 or more"),
         (["--rate", "inf"], "--rate='inf'", "0 or more"),
+        (["--rate", "1_0"], "--rate='1_0'", "0 or more"),
+        (["--rate", ""], "--rate=''", "0 or more"),
         (["--batch-size", "0"], "--batch-size='0'", "1 to 10"),
         (["--concurrency", "65"], "--concurrency='65'", "1 to 64"),
         (["--seed", "-1"], "--seed='-1'", "whole number"),
