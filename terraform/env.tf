@@ -5,7 +5,6 @@
 # ---------------------------------------------------------------------------------------------
 
 locals {
-  env_marker = "# Written by terraform/env.tf; terraform destroy removes it. Without this line it is yours."
   env_values = {
     QUEUE_URL               = local.scenarios["happy"].queue_url
     DLQ_ARN                 = local.scenarios["happy"].dlq_arn
@@ -18,29 +17,15 @@ locals {
 }
 
 resource "terraform_data" "env_file" {
-  # Kept in the state, because a provisioner that runs on destroy may read nothing else.
-  input = {
-    path   = abspath("${path.module}/../.env")
-    marker = local.env_marker
-  }
-
-  triggers_replace = [local.env_text, local.env_marker, abspath(path.module)]
+  triggers_replace = [local.env_text, abspath(path.module)]
 
   provisioner "local-exec" {
-    command = "${path.module}/env_file.sh write"
-    environment = {
-      ENV_PATH   = self.input.path
-      ENV_MARKER = self.input.marker
-      ENV_TEXT   = local.env_text
-    }
+    command     = "${path.module}/env_file.sh write"
+    environment = { ENV_TEXT = local.env_text }
   }
 
   provisioner "local-exec" {
     when    = destroy
     command = "${path.module}/env_file.sh remove"
-    environment = {
-      ENV_PATH   = self.input.path
-      ENV_MARKER = self.input.marker
-    }
   }
 }

@@ -1,24 +1,35 @@
 #!/usr/bin/env bash
-# Called by env.tf with ENV_PATH, ENV_MARKER and, to write, ENV_TEXT.
+# write, remove or check (current) .env at the repository root; env.tf calls it, write with ENV_TEXT.
 set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 umask 077
 
-ours() { [ -f "$ENV_PATH" ] && [ "$(head -n 1 "$ENV_PATH")" = "$ENV_MARKER" ]; }
+marker='# Written by terraform/env.tf; terraform destroy removes it. Without this line it is yours.'
+first_line() { if [ -f .env ]; then head -n 1 .env; fi; }
 
-case "$1" in
-write)
-  if [ -f "$ENV_PATH" ] && ! ours && ! head -n 1 "$ENV_PATH" | grep -q '^# Written by make local-up'; then
-    mv "$ENV_PATH" "$ENV_PATH.backup"
-    echo "your own .env is now .env.backup"
+# Where Terraform was led, the doors must go too; with the credentials, if they are no secret.
+reach() {
+  if [ -n "${AWS_ENDPOINT_URL:-}" ]; then
+    echo "AWS_ENDPOINT_URL='$AWS_ENDPOINT_URL'"
+    if [ "${AWS_ACCESS_KEY_ID:-}" = local ]; then
+      printf "%s='local'\n" AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
+    fi
   fi
-  {
-    printf '%s\n%s' "$ENV_MARKER" "$ENV_TEXT"
-    # Where Terraform was led, the doors must go too.
-    if [ -n "${AWS_ENDPOINT_URL:-}" ]; then printf "AWS_ENDPOINT_URL='%s'\n" "$AWS_ENDPOINT_URL"; fi
-  } >"$ENV_PATH.new"
-  mv "$ENV_PATH.new" "$ENV_PATH"
+}
+
+case ${1:-} in
+write)
+  case $(first_line) in
+  "" | "$marker" | "# Written by make local-up"*) ;;
+  *)
+    backup=.env.backup-$(date +%Y%m%d%H%M%S)
+    mv .env "$backup" && echo "your own .env is now $backup"
+    ;;
+  esac
+  { echo "$marker" && printf %s "$ENV_TEXT" && reach; } >.env.new
+  mv .env.new .env
   ;;
-remove)
-  if ours; then rm -f "$ENV_PATH"; fi
-  ;;
+remove) if [ "$(first_line)" = "$marker" ]; then rm .env; fi ;;
+current) [ "$(first_line)" = "$marker" ] && [ "$(grep '^AWS_[EAS]' .env)" = "$(reach)" ] ;;
+*) echo "usage: env_file.sh write|remove|current" >&2 && exit 2 ;;
 esac

@@ -150,8 +150,4 @@ run "outputs_and_env" {
     condition     = toset(keys(local.env_values)) == toset(["QUEUE_URL", "DLQ_ARN", "AWS_REGION", "MESSAGE_STATUS_TABLE", "MESSAGE_COMPLETED_TABLE"])
     error_message = ".env must have the five names"
   }
-  assert {
-    condition     = endswith(terraform_data.env_file.input.path, "/.env")
-    error_message = ".env must be written at the root of the repository"
-  }
 }

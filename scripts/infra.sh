@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# plan, up or down: shows account and region, then runs terraform; further arguments go to it.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+verb=${1:-}
+case $verb in
+plan) command=plan ;;
+up) command=apply ;;
+down) command=destroy ;;
+*) echo "usage: scripts/infra.sh plan|up|down [arguments of terraform]" >&2 && exit 2 ;;
+esac
+shift
+
+# A variable that names a file which is not there makes every command warn.
+if [ ! -f "${TF_CLI_CONFIG_FILE:-}" ]; then unset TF_CLI_CONFIG_FILE; fi
+# The local stack takes any credentials; the user's own need not go there.
+case ${AWS_ENDPOINT_URL:-} in
+http://127.0.0.1:* | http://localhost:*)
+  if [ -z "${AWS_ACCESS_KEY_ID:-}${AWS_PROFILE:-}" ]; then
+    export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
+  fi
+  ;;
+esac
+
+preflight() { "${PYTHON:-python3}" scripts/preflight.py "$@"; }
+tf() { terraform -chdir=terraform "$@"; }
+
+preflight --tools
+if ! said=$(tf init -input=false -no-color 2>&1); then
+  printf 'terraform init failed:\n%s\n' "$said" >&2
+  exit 1
+fi
+
+# console takes only these of the arguments; with them it knows each variable as terraform will.
+variables=()
+value_follows=
+for argument in "$@"; do
+  case $argument in
+  -var | -var-file) variables+=("$argument") && value_follows=yes ;;
+  -var=* | -var-file=*) variables+=("$argument") ;;
+  *) if [ -n "$value_follows" ]; then variables+=("$argument") && value_follows=; fi ;;
+  esac
+done
+region=$(tf console ${variables[@]+"${variables[@]}"} <<<'var.aws_region' | tr -d '"')
+target=$(preflight --account "$region")
+echo "terraform $command: $target"
+
+replace=()
+if [ "$command" != destroy ] && ! terraform/env_file.sh current; then
+  replace=(-replace=terraform_data.env_file)
+fi
+tf "$command" ${replace[@]+"${replace[@]}"} "$@"
