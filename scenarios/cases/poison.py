@@ -1,6 +1,11 @@
 """Some messages can never be processed."""
 
-from harness.checks import good_completed, poison_dead_lettered, queue_empty
+from harness.checks import (
+    good_completed,
+    poison_dead_lettered,
+    queue_empty,
+    redelivered_after_visibility,
+)
 from harness.scenario import Consume, Given, Scenario
 
 SCENARIO = Scenario(
@@ -10,5 +15,10 @@ SCENARIO = Scenario(
     runs_on="poison",
     given=Given(messages=9, poison_every=3),
     when=[Consume(REJECT_PAYLOAD_MARKER="poison")],
-    then=[good_completed(), poison_dead_lettered(after=2), queue_empty()],
+    then=[
+        good_completed(),
+        redelivered_after_visibility(at_least=1),
+        poison_dead_lettered(after=2),
+        queue_empty(),
+    ],
 )

@@ -104,22 +104,28 @@ def last_seen(history: History, key: str) -> str:
 
 @question(
     "tables agree",
-    "a completion record exactly where the status is COMPLETED",
+    "a completion record exactly where the status is COMPLETED, not younger than it",
     Witness.PRODUCER,
     Witness.TABLES,
 )
 def tables_agree(asked: Asked, history: History) -> Finding:
-    done, records = completed_ids(history), history.completed or {}
-    odd = [key for key in history.ids if (key in done) != (key in records)]
-    wrong = [
-        f"{key}: status {_status(history, key)}, {'one' if key in records else 'no'} record"
-        for key in odd
-    ]
+    """The gate is written before the effect or with it, and never again: that is how it is shut."""
+    done = completed_ids(history)
+    faults = {key: _disagreement(history, key) for key in history.ids}
+    odd = [key for key, fault in faults.items() if fault]
+    wrong = [f"{key}: {faults[key]}" for key in odd]
     return asked.judged(wrong, history, odd, f"{len(done)} of each")
 
 
-def _status(history: History, key: str) -> str:
-    return str((history.status or {}).get(key, {}).get("status", "absent"))
+def _disagreement(history: History, key: str) -> str:
+    row, record = (history.status or {}).get(key, {}), (history.completed or {}).get(key)
+    done = row.get("status") == "COMPLETED"
+    if done != (record is not None):
+        return f"status {row.get('status', 'absent')}, {'one' if record else 'no'} record"
+    if record and record["completed_at"] > row["completed_at"] + CLOCK_SLACK:
+        late = record["completed_at"] - row["completed_at"]
+        return f"record written {late:.1f} s after the effect"
+    return ""
 
 
 @question(

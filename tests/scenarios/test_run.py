@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import pytest
 from local_aws import Stack, provision
 from run import Exit
 from support.children import ROOT, Nursery, Process
+from support.tree import copied_tree, patch
 from support.waiting import wait_for
 
 Run = Callable[..., Process]
@@ -205,15 +205,6 @@ def test_a_second_signal_ends_at_once(run: Run, tmp_path: Path) -> None:
     wait_for(lambda: not living(evidence(tmp_path, "duplicates")), what="the end of every child")
 
 
-def copied_tree(tmp_path: Path) -> Path:
-    tree = tmp_path / "tree"
-    for room in ("consumer", "producer", "scenarios"):
-        shutil.copytree(
-            ROOT / room, tree / room, ignore=shutil.ignore_patterns("__pycache__", ".venv")
-        )
-    return tree
-
-
 @pytest.mark.integration
 @pytest.mark.parametrize("door", ["consumer/consume.py", "producer/produce.py"])
 def test_a_child_that_never_starts_is_a_setup_error(run: Run, tmp_path: Path, door: str) -> None:
@@ -246,8 +237,7 @@ def test_what_an_earlier_run_left_is_drained_and_reported(
 @pytest.mark.integration
 def test_a_failure_says_expected_seen_and_where_to_look(run: Run, tmp_path: Path) -> None:
     tree = copied_tree(tmp_path)
-    cases = tree / "scenarios" / "cases" / "happy.py"
-    cases.write_text(cases.read_text().replace("dlq_holds(0)", "dlq_holds(1)"))
+    patch(tree / "scenarios" / "cases" / "happy.py", "dlq_holds(0)", "dlq_holds(1)")
     answer = run("happy", "--count", "2", tree=tree).wait(60)
     assert answer.code == Exit.FAIL
     for part in ("FAIL: DLQ", "expected  1 of this", "seen      none", "look at   grep -E"):

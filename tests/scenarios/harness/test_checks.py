@@ -328,6 +328,11 @@ def test_no_check_passes_without_a_witness_it_reads(
             lambda t: t.told(*t.done("a"), status={"a": t.row(at=9.0)}),
             "a: 'deleted'",
         ),
+        (
+            tables_agree(),
+            lambda t: t.good(completed={"a": {"completed_at": 3.3}}),
+            "a: record written 2.0 s after the effect",
+        ),
         (poison_dead_lettered(), lambda t: poisoned(t, dlq=()), "not in the DLQ"),
         (
             poison_dead_lettered(),

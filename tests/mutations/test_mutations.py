@@ -1,0 +1,260 @@
+"""The product broken on purpose, one way at a time: the right scenario must fail and say of what.
+
+Each row is a small patch of a copy of the tree. A row whose old text is gone fails too: then the
+code has moved on, and the row must follow it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from local_aws import Stack, start, stop
+from support.children import ROOT, Finished, Nursery
+from support.queues import REGION
+from support.tree import copied_tree, patch
+
+pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(180)]
+
+NAMED = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-|index \d+")  # a message id, or its place
+LEDGER, PIPELINE = "consumer/worker/ledger.py", "consumer/worker/pipeline.py"
+FAULTS, INBOX = "consumer/worker/faults.py", "consumer/worker/inbox.py"
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """Replace `old` by `new` in `file`; then `scenario` fails at the check `found_by`."""
+
+    name: str
+    scenario: str
+    found_by: str
+    file: str
+    old: str
+    new: str
+
+
+MUTATIONS = [
+    Mutation(
+        "the effect is written without its condition",
+        "duplicates",
+        "effects per message",
+        LEDGER,
+        '"REMOVE reason ADD effects :one",\n            _NOT_COMPLETED,',
+        '"REMOVE reason ADD effects :one",\n            "attribute_exists(message_id)",',
+    ),
+    Mutation(
+        "the gate is written without its condition",
+        "duplicates",
+        "tables agree",
+        LEDGER,
+        'condition = f"{_ABSENT} OR {_EXPIRED}"',
+        'condition = f"{_ABSENT} OR NOT {_EXPIRED}"',
+    ),
+    Mutation(
+        "a message is deleted before it is completed",
+        "happy",
+        "deleted after completion",
+        PIPELINE,
+        "        for message, completion in zip(worked,",
+        "        self._delete(worked)\n        for message, completion in zip(worked,",
+    ),
+    Mutation(
+        "a message is deleted as soon as it is received",
+        "crash",
+        "conservation",
+        INBOX,
+        'return [self._message(raw) for raw in answer.get("Messages", ())]',
+        'found = [self._message(raw) for raw in answer.get("Messages", ())]\n'
+        "        self.delete(found)\n        return found",
+    ),
+    Mutation(
+        "nothing is deleted",
+        "happy",
+        "conservation",
+        PIPELINE,
+        "        if not done:\n            return",
+        "        if not done or True:\n            return",
+    ),
+    Mutation(
+        "a claim does not count",
+        "crash",
+        "attempts are deliveries",
+        LEDGER,
+        '":digest": {"S": message.digest}, ":one": _ONE}',
+        '":digest": {"S": message.digest}, ":one": {"N": "0"}}',
+    ),
+    Mutation(
+        "completion without its effect",
+        "happy",
+        "effects per message",
+        LEDGER,
+        '            {":one": _ONE},',
+        '            {":one": {"N": "0"}},',
+    ),
+    Mutation(
+        "a transaction that writes only the status",
+        "side-effects",
+        "tables agree",
+        LEDGER,
+        "groups = [(m, [self._finish(m), self._record(m)]) for m in messages]",
+        "groups = [(m, [self._finish(m)]) for m in messages]",
+    ),
+    Mutation(
+        "poison is completed",
+        "poison",
+        "poison dead-lettered",
+        PIPELINE,
+        'return f"rejected: {rejection}"',
+        "return None",
+    ),
+    Mutation(
+        "one poison message fails its whole batch",
+        "partial-batch",
+        "good completed",
+        PIPELINE,
+        "            reason = self._work_on(message)",
+        "            reason = self._work_on(message)\n"
+        '            if any("poison" in other.body for other in claimed):\n'
+        '                reason = "a neighbour failed"',
+    ),
+    Mutation(
+        "a stale delete kills the consumer",
+        "duplicates",
+        "processes ended as declared",
+        PIPELINE,
+        'self.tally.count("stale_deletes")',
+        "__import__('os')._exit(1)",
+    ),
+    Mutation(
+        "the cache answers yes to everything",
+        "happy",
+        "deleted after completion",
+        "consumer/worker/cache.py",
+        "                return False",
+        "                return True",
+    ),
+    Mutation(
+        "a crash still deletes what it held",
+        "crash",
+        "conservation",
+        FAULTS,
+        "        os._exit(Exit.CRASHED)",
+        "        import boto3\n"
+        '        queue = boto3.client("sqs")\n'
+        "        for held in messages:\n"
+        '            url = os.environ["QUEUE_URL"]\n'
+        "            queue.delete_message(QueueUrl=url, ReceiptHandle=held.handle)\n"
+        "        os._exit(Exit.CRASHED)",
+    ),
+    Mutation(
+        "a crash exits as if all were well",
+        "side-effects",
+        "processes ended as declared",
+        FAULTS,
+        "os._exit(Exit.CRASHED)",
+        "os._exit(Exit.OK)",
+    ),
+    Mutation(
+        "the visibility override is not kept",
+        "poison",
+        "redelivered after visibility",
+        INBOX,
+        'request["VisibilityTimeout"] = self._override',
+        'request["VisibilityTimeout"] = 0',
+    ),
+    Mutation(
+        "the redrive policy is missing",
+        "poison",
+        "poison dead-lettered",
+        "scripts/local_stack/provision.py",
+        '        "RedrivePolicy": json.dumps(redrive),\n',
+        "",
+    ),
+    Mutation(
+        "the producer skips one message",
+        "happy",
+        "sent as asked",
+        "producer/sender/run.py",
+        "window.add(list(islice(source, count)))",
+        "window.add([m for m in islice(source, count) if m.index != 3])",
+    ),
+    Mutation(
+        "the producer calls one message sent that is not",
+        "happy",
+        "conservation",
+        "producer/sender/send.py",
+        "        answer = self._client.send_message_batch(",
+        '        if "3" in unsent:\n'
+        '            outcomes["3"] = Outcome(unsent.pop("3"), sqs_id="invented")\n'
+        "        answer = self._client.send_message_batch(",
+    ),
+]
+
+
+def run(nursery: Nursery, tree: Path, outputs: Path, env: dict[str, str], name: str) -> Finished:
+    door = (tree / "scenarios", "run.py")
+    flags = [name, "--json", "--timeout", "12", "--reports", str(tree / "reports")]
+    flags += ["--visibility-timeout", "2"]
+    return nursery.start(door, flags, env | {"SCENARIO_OUTPUTS": str(outputs)}).wait(120)
+
+
+def names(tree: Path, stack: Stack, nursery: Nursery) -> Path:
+    """The outputs of the sets as the tree itself would make them, on the stack of the tests."""
+    code = (
+        "import json, sys; sys.path.insert(0, 'scripts'); import local_aws; "
+        f"print(json.dumps(local_aws.provision({stack.endpoint!r})))"
+    )
+    path = tree / "outputs.json"
+    path.write_text(nursery.start((tree, "-c"), [code], {}).wait(30).stdout)
+    return path
+
+
+@contextmanager
+def own_stack(tmp_path: Path) -> Iterator[Stack]:
+    """A stack for what is provisioned wrongly: provisioning again would not take it away."""
+    state = tmp_path / "stack"
+    try:
+        yield start(state, 0, REGION)
+    finally:
+        stop(state)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_the_scenario_fails_and_names_the_message(
+    mutation: Mutation, stack: Stack, aws_env: dict[str, str], nursery: Nursery, tmp_path: Path
+) -> None:
+    tree = copied_tree(tmp_path)
+    patch(tree / mutation.file, mutation.old, mutation.new)
+    with own_stack(tmp_path) if mutation.file.startswith("scripts") else nullcontext(stack) as used:
+        outputs = names(tree, used, nursery)
+        env = aws_env | {"AWS_ENDPOINT_URL": used.endpoint}
+        answer = run(nursery, tree, outputs, env, mutation.scenario)
+    assert answer.code == 1, answer.output
+    (result,) = json.loads(answer.stdout)["scenarios"]
+    found = [f for f in result["findings"] if f["verdict"] == "FAIL"]
+    assert mutation.found_by in [f["check"] for f in found], found
+    finding = next(f for f in found if f["check"] == mutation.found_by)
+    assert NAMED.search(finding["seen"]), finding
+    assert finding["look_at"], finding
+
+
+def test_the_tree_as_it_is_passes_all_of_them(
+    stack: Stack, aws_env: dict[str, str], nursery: Nursery, tmp_path: Path
+) -> None:
+    tree = copied_tree(tmp_path)
+    outputs = names(tree, stack, nursery)
+    for name in sorted({mutation.scenario for mutation in MUTATIONS}):
+        answer = run(nursery, tree, outputs, aws_env, name)
+        assert answer.code == 0, answer.output
+
+
+def test_the_patches_are_of_files_that_are_there() -> None:
+    for mutation in MUTATIONS:
+        text = (ROOT / mutation.file).read_text()
+        assert text.count(mutation.old) == 1, f"{mutation.name}: {text.count(mutation.old)} times"
