@@ -63,7 +63,7 @@ class Outage:
                 answer = call()
             except LedgerDown as error:
                 self._note_down(error)
-                if time.monotonic() > give_up:
+                if time.monotonic() >= give_up:
                     raise
             else:
                 self._note_up()
@@ -103,7 +103,7 @@ class Outage:
         """Return with `_trial` held; raises LedgerDown when the time is up or a stop comes."""
         while not self._trial.acquire(timeout=_TICK):
             self._holdings.keep()
-            if self._stopping.is_set() or time.monotonic() > give_up:
+            if self._stopping.is_set() or time.monotonic() >= give_up:
                 raise LedgerDown("waited in vain for the ledger to come back")
         if self.is_down and self._pause(give_up):
             self._trial.release()

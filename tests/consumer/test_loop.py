@@ -1,0 +1,336 @@
+"""Lanes go on whatever happens, end for a reason that is told, and a stop forgets no message."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from support.doubles import FakeInbox, FakeLedger, Notes, a_message
+from worker.cache import FinishedIds
+from worker.holdings import Holdings
+from worker.loop import LONGEST_PAUSE, SHORT_POLL_PAUSE, Lane, Loop, Parts
+from worker.message import Message
+from worker.meter import Tally
+from worker.outage import Outage, PatientLedger
+from worker.pipeline import Pipeline
+from worker.ports import InboxDown, LedgerDown
+from worker.turnstile import Turnstile
+
+SECONDS = 5
+"""The longest that any of these may take; nothing waits for it where all is well."""
+
+
+class Pauses(threading.Event):
+    """A stop flag whose waiting takes no time, unless somebody really waits for a stop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout or 0)
+        return self.is_set()
+
+
+class Consumer:
+    """All parts of a consumer around fakes; `work` is what a test gives for a message id."""
+
+    def __init__(self, *receives: Sequence[Message] | Exception, **turnstile: float) -> None:
+        self.inbox, self.ledger = FakeInbox(*receives), FakeLedger()
+        self.notes, self.tally, self.stopping = Notes(), Tally(), Pauses()
+        self.holdings = Holdings(self.inbox, 30, self.notes, self.tally)  # type: ignore[arg-type]
+        self.outage = Outage(self.holdings, self.stopping, self.notes)  # type: ignore[arg-type]
+        self.work: dict[str, Callable[[], object]] = {}
+        settings = {"lanes": 1, "batch": 10, "wait": 10, "limit": 0, "idle_timeout": 0, **turnstile}
+        self.turnstile = Turnstile(**settings)  # type: ignore[arg-type]
+        patient = PatientLedger(self.ledger, self.outage)
+        pipeline = Pipeline(
+            inbox=self.inbox,
+            ledger=patient,
+            work=lambda message: self.work.get(message.id, lambda: None)(),  # type: ignore[arg-type,return-value]
+            holdings=self.holdings,
+            finished=FinishedIds(100),
+            journal=self.notes,  # type: ignore[arg-type]
+            tally=self.tally,
+            commit_batch=1,
+        )
+        self.parts = Parts(
+            inbox=self.inbox,
+            ledger=patient,
+            pipeline=pipeline,
+            holdings=self.holdings,
+            turnstile=self.turnstile,
+            outage=self.outage,
+            journal=self.notes,  # type: ignore[arg-type]
+            tally=self.tally,
+            stopping=self.stopping,
+        )
+
+    def loop(self, lanes: int = 1, beat: float = 0, grace: float = SECONDS) -> Loop:
+        return Loop(self.parts, lanes=lanes, beat=beat, grace=grace)
+
+    def lane(self) -> Lane:
+        return Lane(self.parts)
+
+
+class TestTurn:
+    def test_it_receives_and_sees_through(self) -> None:
+        consumer = Consumer([a_message("a"), a_message("b")])
+        assert consumer.lane().turn()
+        assert consumer.inbox.asked == [(10, 10)]
+        assert consumer.inbox.deleted == ["a", "b"]
+        assert consumer.tally["received"] == 2
+        assert consumer.notes.of("a")[0] == "received"
+        received = consumer.notes.lines[0][2]
+        assert received == {"receive_count": 1, "sent": 1000.0, "visible_at": 2000.0}
+
+    def test_an_empty_receive_is_counted(self) -> None:
+        consumer = Consumer()
+        assert consumer.lane().turn()
+        assert consumer.tally["empty_receives"] == 1
+        assert consumer.stopping.waits == []
+
+    def test_empty_short_polls_pause_or_they_would_cost_a_request_each(self) -> None:
+        consumer = Consumer([], [a_message()], wait=0)
+        lane = consumer.lane()
+        lane.turn()
+        assert consumer.stopping.waits == [SHORT_POLL_PAUSE]
+        lane.turn()
+        assert consumer.stopping.waits == [SHORT_POLL_PAUSE]
+
+    def test_once_receiving_has_ended_it_is_over(self) -> None:
+        consumer = Consumer([a_message()])
+        consumer.turnstile.close("signal")
+        assert not consumer.lane().turn()
+        assert consumer.inbox.asked == []
+
+    def test_a_queue_that_is_down_is_tried_again_ever_more_slowly(self) -> None:
+        consumer = Consumer(*[InboxDown("down")] * 9, [a_message("a")], InboxDown("again"))
+        lane = consumer.lane()
+        for _ in range(11):
+            assert lane.turn()
+        pauses = consumer.stopping.waits
+        assert len(pauses) == 10
+        for number, pause in enumerate(pauses[:9], 1):
+            longest = min(LONGEST_PAUSE, 2.0**number)
+            assert longest / 2 <= pause <= longest
+        assert pauses[9] <= 2
+        assert consumer.inbox.deleted == ["a"]
+        assert consumer.tally["empty_receives"] == 0
+
+    def test_a_bug_in_a_receive_gives_the_turn_back(self) -> None:
+        consumer = Consumer(RuntimeError("bug"), [a_message("a")], limit=1)
+        lane = consumer.lane()
+        with pytest.raises(RuntimeError):
+            lane.turn()
+        assert lane.turn()
+        assert consumer.inbox.deleted == ["a"]
+
+    def test_what_arrives_after_a_stop_is_given_back(self) -> None:
+        consumer = Consumer([a_message("a"), a_message("b")])
+        consumer.inbox.on_receive = consumer.holdings.close
+        assert consumer.lane().turn()
+        assert consumer.inbox.released == ["a", "b"]
+        assert consumer.ledger.calls == []
+        assert consumer.notes.of("a") == ["received", "released"]
+
+    def test_a_ledger_that_stays_down_gives_the_rest_back(self) -> None:
+        consumer = Consumer([a_message(name) for name in "abc"])
+
+        def go_down() -> None:
+            consumer.ledger.down = {"complete"}
+            consumer.stopping.set()  # so that nobody waits for it
+
+        consumer.work["b"] = go_down
+        assert consumer.lane().turn()
+        assert consumer.inbox.deleted == ["a"]
+        assert sorted(consumer.inbox.released) == ["b", "c"]
+        assert ("released", "c", {"reason": "outage"}) in consumer.notes.lines
+        assert consumer.holdings.held() == []
+
+    def test_a_bug_in_the_path_leaves_its_messages_to_their_time(self) -> None:
+        consumer = Consumer([a_message("a")], idle_timeout=0)
+        consumer.ledger.claim = lambda _: {}["bug"]  # type: ignore[method-assign,assignment]
+        with pytest.raises(KeyError):
+            consumer.lane().turn()
+        assert consumer.holdings.held() == []
+        assert consumer.inbox.deleted == consumer.inbox.released == []
+        assert consumer.turnstile._busy == 0
+
+    def test_after_an_outage_it_starts_with_one_message(self) -> None:
+        consumer = Consumer([a_message("a")])
+        consumer.outage._note_down(LedgerDown("down"))
+        consumer.outage._pause = lambda _: False  # type: ignore[method-assign]
+        assert consumer.lane().turn()
+        assert consumer.inbox.asked[0][0] == 1
+        assert len(consumer.ledger.asked("probe")) == 3
+
+
+class TestLane:
+    def test_no_error_ends_it_and_none_makes_it_spin(self) -> None:
+        consumer = Consumer(RuntimeError("bug"), RuntimeError("bug"), [a_message("a")], limit=1)
+        consumer.lane().run()
+        assert consumer.tally["errors"] == 2
+        assert consumer.stopping.waits == [1, 1]
+        assert consumer.inbox.deleted == ["a"]
+
+
+class TestLoop:
+    def test_a_limit_ends_it(self) -> None:
+        consumer = Consumer(*[[a_message(str(n))] for n in range(9)], limit=5, batch=1)
+        assert consumer.loop().run() == "limit"
+        assert len(consumer.inbox.deleted) == 5
+
+    def test_an_idle_time_ends_it(self) -> None:
+        consumer = Consumer([a_message("a")], idle_timeout=0.001, wait=1)
+        assert consumer.loop().run() == "idle"
+        assert consumer.inbox.deleted == ["a"]
+
+    @pytest.mark.parametrize("lanes", [1, 4])
+    def test_lanes_share_the_limit(self, lanes: int) -> None:
+        batches = [[a_message(f"{n}-{m}") for m in range(10)] for n in range(20)]
+        consumer = Consumer(*batches, lanes=lanes, limit=100)
+        assert consumer.loop(lanes).run() == "limit"
+        assert len(consumer.inbox.deleted) == len(set(consumer.inbox.deleted)) == 100
+        assert consumer.tally["completed"] == 100
+
+    def test_lanes_work_at_the_same_time(self) -> None:
+        consumer = Consumer([a_message("a")], [a_message("b")], lanes=2, limit=2, batch=1)
+        together = threading.Barrier(2)
+        consumer.work = dict.fromkeys("ab", lambda: together.wait(SECONDS))
+        assert consumer.loop(2).run() == "limit"
+        assert sorted(consumer.inbox.deleted) == ["a", "b"]
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_a_signal_finishes_what_is_begun_and_gives_back_the_rest(self, number: int) -> None:
+        consumer = Consumer([a_message("a"), a_message("b")])
+        loop = consumer.loop()
+
+        def work() -> None:
+            loop.on_signal(number, None)
+            assert wait_until(lambda: consumer.inbox.released)
+
+        consumer.work["a"] = work
+        assert loop.run() == "signal"
+        assert loop.signal_name == signal.Signals(number).name
+        assert consumer.inbox.deleted == ["a"]
+        assert consumer.inbox.released == ["b"]
+        assert consumer.tally["abandoned"] == 0
+
+    def test_work_that_outlasts_the_grace_is_abandoned_and_named(self) -> None:
+        consumer = Consumer([a_message("a")])
+        loop = consumer.loop(grace=0.05)
+        over = threading.Event()
+
+        def work() -> None:
+            loop.on_signal(signal.SIGTERM, None)
+            over.wait(SECONDS)
+
+        consumer.work["a"] = work
+        try:
+            assert loop.run() == "signal"
+            assert consumer.notes.of("a") == ["received", "claimed", "work_started", "abandoned"]
+            assert consumer.tally["abandoned"] == 1
+            assert consumer.inbox.deleted == consumer.inbox.released == []
+        finally:
+            over.set()
+
+    def test_an_idle_consumer_stops_at_once(self) -> None:
+        consumer = Consumer()
+        loop = consumer.loop()
+        consumer.inbox.on_receive = lambda: loop.signal_name or loop.on_signal(signal.SIGTERM, None)
+        assert loop.run() == "signal"
+        assert consumer.inbox.released == []
+
+    def test_a_second_signal_exits_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        codes: list[int] = []
+        monkeypatch.setattr(os, "_exit", codes.append)
+        loop = Consumer().loop()
+        loop.on_signal(signal.SIGTERM, None)
+        assert codes == []
+        loop.on_signal(signal.SIGINT, None)
+        assert codes == [130]
+
+    def test_a_signal_before_the_first_receive_receives_nothing(self) -> None:
+        consumer = Consumer([a_message("a")])
+        consumer.turnstile.close("signal")
+        loop = consumer.loop()
+        loop.on_signal(signal.SIGTERM, None)
+        assert loop.run() == "signal"
+        assert consumer.inbox.asked == []
+
+
+class TestHeartbeat:
+    def test_it_extends_what_is_in_work_and_stops_with_the_loop(self) -> None:
+        consumer = Consumer([a_message("a")], limit=1)
+        beaten = threading.Event()
+        consumer.inbox.on_extend = beaten.set
+        consumer.work["a"] = lambda: beaten.wait(SECONDS)
+        assert consumer.loop(beat=0.01).run() == "limit"
+        assert consumer.inbox.extended[0] == (["a"], 30)
+        assert wait_until(lambda: "heartbeat" not in threads())
+
+    def test_an_error_does_not_end_it(self) -> None:
+        consumer = Consumer([a_message("a")], limit=1)
+        beaten = threading.Event()
+        beats: list[int] = []
+
+        def beat() -> None:
+            beats.append(1)
+            if len(beats) == 1:
+                raise RuntimeError("bug")
+            beaten.set()
+
+        consumer.inbox.on_extend = beat
+        consumer.work["a"] = lambda: beaten.wait(SECONDS)
+        consumer.loop(beat=0.01).run()
+        assert beaten.is_set()
+
+    def test_it_goes_on_through_a_stop(self) -> None:
+        consumer = Consumer([a_message("a")])
+        loop = consumer.loop(beat=0.01)
+
+        def work() -> None:
+            loop.on_signal(signal.SIGTERM, None)
+            assert wait_for(consumer.stopping)
+            before = len(consumer.inbox.extended)
+            assert wait_until(lambda: len(consumer.inbox.extended) > before)
+
+        consumer.work["a"] = work
+        loop.run()
+        assert consumer.inbox.deleted == ["a"]
+
+    def test_without_a_beat_there_is_none(self) -> None:
+        consumer = Consumer([a_message("a")], limit=1)
+        seen: list[str] = []
+        consumer.work["a"] = lambda: seen.extend(threads())
+        consumer.loop(beat=0).run()
+        assert "lane-1" in seen
+        assert "heartbeat" not in seen
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate()]
+
+
+def wait_for(event: threading.Event) -> bool:
+    """Whether it comes in time; the fakes make its own `wait` return at once."""
+    return wait_until(event.is_set)
+
+
+def wait_until(holds: Callable[[], object]) -> bool:
+    """Whether something comes true in time."""
+    with ThreadPoolExecutor(1) as watch:
+        return bool(watch.submit(_watch, holds).result(SECONDS))
+
+
+def _watch(holds: Callable[[], object]) -> bool:
+    pause = threading.Event()
+    for _ in range(SECONDS * 200):
+        if holds():
+            return True
+        pause.wait(0.005)
+    return False
