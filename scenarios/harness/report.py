@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
 from harness.history import Tick
 from harness.judging import Outcome
+from harness.live import view
 from harness.scenario import Finding, Scenario, Verdict
 
 STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNKNOWN: "yellow"}
-BAR = 40  # characters of the longest backlog bar
 
 
 class Report:
@@ -31,20 +32,24 @@ class Report:
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
         self._proves = {name: case.proves for name, case in cases.items()}
         self._lock = threading.Lock()
-        self._peak = 1
+        self._ticks: list[Tick] = []
+        self._live: Live | None = None
 
     def say(self, text: str) -> None:
         with self._lock:
             self._console.print(text, markup=False)
 
     def show_tick(self, name: str, tick: Tick) -> None:
-        """The live view of a flood: one line a second."""
-        self._peak = max(self._peak, tick.backlog)
-        bar = "#" * round(BAR * tick.backlog / self._peak)
-        self.say(
-            f"        {name} {tick.t:6.1f} s  {tick.phase:11} consumers {tick.consumers} "
-            f"(rule: {tick.desired})  backlog {tick.backlog:4} {bar}"
-        )
+        """A flood as it goes: a view on a terminal, one line a second elsewhere."""
+        with self._lock:
+            self._ticks.append(tick)
+            if not self._console.is_terminal:
+                self._console.print(_line(name, tick), markup=False)
+                return
+            if self._live is None:
+                self._live = Live(console=self._console, auto_refresh=False)
+                self._live.start()
+            self._live.update(view(name, self._ticks), refresh=True)
 
     def done(self, outcome: Outcome) -> None:
         """One line for what has ended, more where it did not pass."""
@@ -63,6 +68,8 @@ class Report:
         counts = Counter(_verdict(outcome) for outcome in outcomes)
         summary = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
         with self._lock:
+            if self._live is not None:
+                self._live.stop()
             if self._console.is_terminal and len(outcomes) > 1:
                 self._console.print(self._table(outcomes), soft_wrap=False)
             else:
@@ -87,6 +94,13 @@ class Report:
     def _proved(self, outcome: Outcome) -> str:
         proved = self._proves.get(outcome.name, "")
         return proved if outcome.verdict is Verdict.PASS else f"not proved: {proved}"
+
+
+def _line(name: str, tick: Tick) -> str:
+    return (
+        f"        {name} {tick.t:6.1f} s  {tick.phase:11} consumers {tick.consumers} "
+        f"(rule: {tick.desired})  backlog {tick.backlog}"
+    )
 
 
 def _verdict(outcome: Outcome) -> str:
