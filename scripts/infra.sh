@@ -42,7 +42,12 @@ for argument in "$@"; do
   *) if [ -n "$value_follows" ]; then variables+=("$argument") && value_follows=; fi ;;
   esac
 done
-region=$(tf console ${variables[@]+"${variables[@]}"} <<<'var.aws_region' | tr -d '"')
+said=$(tf console -no-color ${variables[@]+"${variables[@]}"} <<<'var.aws_region' 2>&1)
+if [[ $said == *Error:* ]]; then
+  printf '%s\n' "${said%Warning: Due to*}" >&2 # console answers in spite of an error, and exits with 0
+  exit 1
+fi
+region=$(tail -n 1 <<<"$said" | tr -d '"')
 target=$(preflight --account "$region")
 echo "terraform $command: $target"
 

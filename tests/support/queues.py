@@ -16,6 +16,7 @@ from local_stack.provision import local_session
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 REGION = "us-west-1"
 COUNTS: Final = (
@@ -49,7 +50,7 @@ class QueueSet:
         """Send `count` plain messages, ten to a call; returns their ids."""
         ids = [str(uuid.uuid4()) for _ in range(count)]
         for start in range(0, count, 10):
-            entries = [
+            entries: list[SendMessageBatchRequestEntryTypeDef] = [
                 {"Id": str(n), "MessageBody": json.dumps({"id": one, "work": 1})}
                 for n, one in enumerate(ids[start : start + 10])
             ]

@@ -1,0 +1,227 @@
+"""make infra-plan, infra-up, infra-down: what they say first, what they refuse and pass on."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import skip_or_fail
+from support.terraform import cli_configuration
+from support.tools import ENV_MARKER as MARKER
+from support.tools import Tools
+
+ROOT = Path(__file__).resolve().parents[2]
+TERRAFORM = """
+case $2 in console) cat >/dev/null; echo '"us-west-1"' ;; esac
+case $1 in version) echo 'Terraform v1.9.0' ;; esac
+"""
+AWS = """
+case $1 in --version) echo 'aws-cli/2.15.0 Python/3.11' ;; sts) echo 123456789012 ;; esac
+"""
+
+
+class Tree:
+    """scripts/ and terraform/ in a folder of their own, with programs that touch nothing."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root / "tree"
+        for folder in ("scripts", "terraform"):
+            ignore = shutil.ignore_patterns("__pycache__", ".terraform", "*.tfstate*", "*.tfvars")
+            shutil.copytree(ROOT / folder, self.root / folder, ignore=ignore)
+        self.tools = Tools(root / "bin")
+        self.tools.fake("terraform", TERRAFORM)
+        self.tools.fake("aws", AWS)
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", str(self.root / "scripts" / "infra.sh"), *arguments],
+            env={"PATH": str(self.tools.path), "PYTHON": sys.executable, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    def refuses(self, *arguments: str, **environment: str) -> str:
+        """stderr of a run that must fail before terraform changes anything."""
+        done = self.run(*arguments, **environment)
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        assert not [call for call in self.terraform_calls() if " apply" in call]
+        return done.stderr
+
+    def terraform_calls(self) -> list[str]:
+        return [
+            call.removeprefix("-chdir=terraform ")
+            for call in self.tools.calls("terraform")
+            if call not in ("version",)
+        ]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("verb", "command"), [("plan", "plan"), ("up", "apply"), ("down", "destroy")]
+)
+def test_account_and_region_first_then_terraform(tree: Tree, verb: str, command: str) -> None:
+    (tree.root / ".env").write_text(f"{MARKER}\nQUEUE_URL='x'\n")
+    done = tree.run(verb, "-auto-approve", "-no-color")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"terraform {command}: AWS, account 123456789012, region us-west-1\n"
+    assert tree.terraform_calls()[-1] == f"{command} -auto-approve -no-color"
+
+
+def test_variables_reach_console_too(tree: Tree) -> None:
+    tree.run("up", "-var", "aws_region=eu-north-1", "-auto-approve", "-var=a=b", "-var-file=c")
+    console = next(call for call in tree.terraform_calls() if call.startswith("console"))
+    assert console == "console -no-color -var aws_region=eu-north-1 -var=a=b -var-file=c"
+
+
+@pytest.mark.parametrize(
+    ("env_file", "environment", "replaced"),
+    [
+        (None, {}, True),
+        (f"{MARKER}\nQUEUE_URL='x'\n", {}, False),
+        ("QUEUE_URL=mine\n", {}, True),
+        ("# Written by make local-up, removed by\nQUEUE_URL='x'\n", {}, True),
+        (f"{MARKER}\nAWS_ENDPOINT_URL='http://10.0.0.1:1'\n", {}, True),
+        (f"{MARKER}\n", {"AWS_ENDPOINT_URL": "http://10.0.0.1:1"}, True),
+        (
+            f"{MARKER}\nAWS_REGION='x'\nAWS_ENDPOINT_URL='http://10.0.0.1:1'\n",
+            {"AWS_ENDPOINT_URL": "http://10.0.0.1:1"},
+            False,
+        ),
+    ],
+)
+def test_env_is_replaced_when_it_is_not_the_one_that_terraform_wrote(
+    tree: Tree, env_file: str | None, environment: dict[str, str], replaced: bool
+) -> None:
+    if env_file is not None:
+        (tree.root / ".env").write_text(env_file)
+    tree.run("up", **environment)
+    apply = tree.terraform_calls()[-1]
+    assert apply == ("apply -replace=terraform_data.env_file" if replaced else "apply")
+
+
+def test_the_local_stack_needs_no_credentials(tree: Tree) -> None:
+    tree.tools.fake("aws", AWS + 'echo "$AWS_ACCESS_KEY_ID" >"$0.key"')
+    tree.run("plan", AWS_ENDPOINT_URL="http://127.0.0.1:4566")
+    assert (tree.tools.path / "aws.key").read_text() == "local\n"
+    tree.run("plan", AWS_ENDPOINT_URL="http://127.0.0.1:4566", AWS_ACCESS_KEY_ID="mine")
+    assert (tree.tools.path / "aws.key").read_text() == "mine\n"
+    tree.run("plan", AWS_ENDPOINT_URL="http://10.0.0.1:4566")
+    assert (tree.tools.path / "aws.key").read_text() == "\n"
+
+
+def test_unknown_verb(tree: Tree) -> None:
+    done = tree.run("destroy-everything")
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: scripts/infra.sh plan|up|down")
+
+
+@pytest.mark.parametrize("tool", ["terraform", "aws"])
+def test_missing_tool(tree: Tree, tool: str) -> None:
+    (tree.tools.path / tool).unlink()
+    line = tree.refuses("up")
+    assert line.startswith(f"{tool}: not found; needs ")
+    assert "get it from https://" in line
+    assert line.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("tool", "says", "needs"),
+    [
+        ("terraform", "Terraform v1.4.7", "1.5"),
+        ("aws", "aws-cli/1.28.9 Python/3", "1.29 or 2.13"),
+        ("aws", "aws-cli/2.12.1 Python/3", "1.29 or 2.13"),
+    ],
+)
+def test_tool_too_old(tree: Tree, tool: str, says: str, needs: str) -> None:
+    tree.tools.fake(tool, f"echo '{says}'")
+    line = tree.refuses("up")
+    assert f"is too old; needs {needs} or newer; get it from https://" in line
+    assert line.count("\n") == 1
+
+
+def test_broken_tool(tree: Tree) -> None:
+    tree.tools.fake("terraform", "echo 'cannot execute' >&2; exit 126")
+    assert tree.refuses("up") == (
+        "terraform: no version, exit code 126; see what it says: terraform version\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("says", "line"),
+    [
+        ("Unable to locate credentials. You can configure", "no credentials found: run `aws conf"),
+        ("The config profile (nobody) could not be found", "profile (nobody) could not be found"),
+        ("An error occurred (ExpiredToken) when calling", "(ExpiredToken)"),
+        ('Could not connect to the endpoint URL: "x"', "is the region's name right"),
+    ],
+)
+def test_who_we_are_cannot_be_told(tree: Tree, says: str, line: str) -> None:
+    tree.tools.fake("aws", f"case $1 in sts) echo '\n{says}\n' >&2; exit 253 ;; esac {AWS}")
+    said = tree.refuses("up")
+    assert said.startswith("account: no answer for region us-west-1; ")
+    assert line in said
+    assert said.count("\n") == 1
+
+
+def test_provider_that_cannot_be_had(tree: Tree) -> None:
+    tree.tools.fake(
+        "terraform", f"{TERRAFORM}\ncase $2 in init) echo 'no such host'; exit 1 ;; esac"
+    )
+    assert tree.refuses("up") == "terraform init failed:\nno such host\n"
+
+
+@pytest.fixture
+def real(tree: Tree) -> Tree:
+    """The same tree with the terraform of this machine."""
+    if not shutil.which("terraform"):
+        skip_or_fail("terraform is not installed; what it says to bad values was NOT seen")
+    (tree.tools.path / "terraform").unlink()
+    tree.tools.real("terraform")
+    return tree
+
+
+def test_bad_values_are_named_and_nothing_is_asked_of_aws(real: Tree) -> None:
+    done = real.run(
+        "up",
+        "-var=project_name=my demo",
+        "-var=queue_visibility_timeout=50000",
+        "-var=queue_receive_wait=21",
+        "-var=aws_region=nowhere",
+        **cli_configuration(),
+    )
+    if "init failed" in done.stderr:
+        skip_or_fail(f"{done.stderr}; what terraform says to bad values was NOT seen")
+    assert done.returncode == 1
+    said = " ".join(done.stderr.split())
+    assert "project_name must be 1 to 57 characters" in said
+    assert "queue_visibility_timeout must be a whole number from 1 to 43200 seconds" in said
+    assert "queue_receive_wait must be a whole number from 0 to 20 seconds" in said
+    assert "aws_region must be a region name such as us-west-1" in said
+    assert "panic" not in said
+    assert not [call for call in real.tools.calls("aws") if call.startswith("sts")]
+
+
+def test_the_real_aws_without_credentials(tree: Tree) -> None:
+    if not shutil.which("aws"):
+        skip_or_fail("aws is not installed; what it says without credentials was NOT seen")
+    (tree.tools.path / "aws").unlink()
+    tree.tools.real("aws")
+    said = tree.refuses(
+        "up",
+        PATH=f"{tree.tools.path}:{Path(sys.executable).parent}:/usr/bin:/bin",
+        AWS_CONFIG_FILE="/dev/null",
+        AWS_SHARED_CREDENTIALS_FILE="/dev/null",
+        AWS_EC2_METADATA_DISABLED="true",
+    )
+    assert "no credentials found: run `aws configure`" in said
