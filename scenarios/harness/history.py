@@ -125,7 +125,7 @@ class History:
     @property
     def cut_short(self) -> bool:
         """Whether the run ended before its end: what did not happen then proves nothing."""
-        return self.problems is None or INTERRUPTED in self.problems
+        return self.problems is None or INTERRUPTED in self.problems or self.children is None
 
     @property
     def sent(self) -> tuple[Event, ...]:

@@ -22,7 +22,7 @@ BEFORE_THE_EFFECT = (
 
 @question("ran to the end", "the runner saw everything that it waited for")
 def ran_to_the_end(asked: Asked, history: History) -> Finding:
-    if history.problems is None:
+    if history.problems is None or history.children is None:
         return asked.unknown("the runner itself did not live to see the end", history.folder)
     if history.problems:
         return asked.unknown("; ".join(history.problems), history.folder)

@@ -29,14 +29,14 @@ class Outcome:
     folder: Path
     seconds: float
     error: str = ""
-    interrupted: bool = False
 
 
-def judge(
-    scenario: Scenario, folder: Path, label: str, seconds: float, *, interrupted: bool = False
-) -> Outcome:
+def judge(scenario: Scenario, folder: Path, label: str, seconds: float) -> Outcome:
     """Judge what is saved in the folder and save the verdict beside it."""
-    history = evidence.load(folder)
+    try:
+        history = evidence.load(folder)
+    except (ValueError, TypeError, KeyError) as error:
+        history = History(folder=str(folder), problems=(f"unreadable evidence: {error!r}",))
     checks = [ran_to_the_end()] if history.cut_short else [*ALWAYS, *scenario.then]
     findings = tuple(ask(check, history) for check in checks)
     verdict = worst(finding.verdict for finding in findings)
@@ -49,9 +49,7 @@ def judge(
         "findings": [asdict(finding) for finding in findings],
     }
     evidence.save(folder, "verdict.json", saved)
-    return Outcome(
-        scenario.name, label, verdict, findings, measured, folder, seconds, "", interrupted
-    )
+    return Outcome(scenario.name, label, verdict, findings, measured, folder, seconds)
 
 
 def _measured(history: History) -> dict[str, Any]:
@@ -70,6 +68,9 @@ def judge_again(folder: Path, cases: Mapping[str, Scenario]) -> list[Outcome]:
         raise SetupError(f"{folder} holds no saved scenario")
     outcomes = []
     for path in folders:
-        name = json.loads((path / "scenario.json").read_text())["scenario"]
-        outcomes.append(judge(cases[name], path, path.name, 0.0))
+        try:
+            case = cases[json.loads((path / "scenario.json").read_text())["scenario"]]
+        except (ValueError, TypeError, KeyError) as error:
+            raise SetupError(f"{path / 'scenario.json'} names no scenario: {error!r}") from error
+        outcomes.append(judge(case, path, path.name, 0.0))
     return outcomes

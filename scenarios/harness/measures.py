@@ -17,6 +17,7 @@ def measures(history: History) -> dict[str, Any]:
         "in_dlq": len(history.dead_lettered),
         "deliveries": len(received),
         "crashes": len(history.events("crash")),
+        "stale_deletes": len(history.events("delete_stale")),
         "consumers": len(history.consumers),
     }
     return found | (_flood(history) if history.scaling else {})

@@ -109,8 +109,6 @@ def _verdict(outcome: Outcome) -> str:
 
 def told(outcome: Outcome) -> str:
     """The counts of an outcome in a few words."""
-    if outcome.interrupted:
-        return "interrupted"
     numbers = outcome.measures
     if "sent" not in numbers:
         return "not run" if outcome.error else "no counts"
@@ -118,6 +116,8 @@ def told(outcome: Outcome) -> str:
     parts += [f"{numbers['in_dlq']} in the DLQ"] if numbers["in_dlq"] else []
     parts += [f"{numbers['deliveries']} deliveries"]
     parts += [f"{numbers['crashes']} crashes"] if numbers["crashes"] else []
+    stale = numbers["stale_deletes"]
+    parts += [f"{stale} stale deletes"] if stale else []
     if "peak_backlog" in numbers:
         parts += [
             f"peak backlog {numbers['peak_backlog']}",
@@ -151,7 +151,6 @@ def as_json(outcomes: Sequence[Outcome], talks_to: str) -> str:
             "seconds": round(outcome.seconds, 2),
             "counts": outcome.measures,
             "error": outcome.error,
-            "interrupted": outcome.interrupted,
             "folder": str(outcome.folder),
             "findings": [vars(finding) for finding in outcome.findings],
         }

@@ -6,10 +6,13 @@ It starts nothing itself (stage, steps) and knows no question that a check asks.
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import math
 import os
 import secrets
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,13 +28,14 @@ from harness.processes import Children, Watchdog
 from harness.queues import Drained
 from harness.report import Report
 from harness.sampler import Sampler
-from harness.scenario import Options, Scenario, Verdict
+from harness.scenario import KeepUp, Options, Scenario, Verdict
 from harness.stage import LOCAL_VISIBILITY, Interrupted, Shared, Stage
 from harness.steps import play
 
 LOCAL_QUIET, REMOTE_QUIET = 0.5, 5.0  # seconds that the counts must stay at zero
 LOCAL_LAG, REMOTE_LAG = 3.0, 75.0  # seconds that counts may take to tell the truth (quirk 5)
 DRAIN_SLACK = 3.0  # beyond the visibility timeout, for what an earlier run left in flight
+WORK_IN_VISIBILITY = 4  # times that the work of a flood fits into the visibility timeout
 TURN_SECONDS = 900.0  # to wait for another runner that uses the same queues
 
 
@@ -88,26 +92,27 @@ def run(label: str, scenario: Scenario, shared: Shared) -> Outcome:
     began = time.monotonic()
     folder = shared.reports / label
     folder.mkdir(mode=0o700, parents=True)
-    error, interrupted = "", False
+    error = ""
     try:
-        with _turn(scenario.runs_on, shared):
-            _record(scenario, shared, folder)
+        _record(scenario, shared, folder)
     except Interrupted:
-        interrupted = True
+        pass  # it is in the evidence; here it only ends the scenario
     except (SetupError, *AWS_ERRORS) as problem:
         error = str(problem)
+    except Exception as problem:  # a fault of ours must not cost the other scenarios their verdict
+        error = f"the runner broke: {problem!r}\n{traceback.format_exc()}"
     seconds = time.monotonic() - began
     if error:
         evidence.save(folder, "verdict.json", {"error": error})
         return Outcome(scenario.name, label, Verdict.UNKNOWN, (), {}, folder, seconds, error)
-    return judge(scenario, folder, label, seconds, interrupted=interrupted)
+    return judge(scenario, folder, label, seconds)
 
 
 def _record(scenario: Scenario, shared: Shared, folder: Path) -> None:
     resources = shared.target.resources.get(scenario.runs_on)
     if resources is None:
         raise SetupError(f"the outputs have no set '{scenario.runs_on}'; run make infra-up again")
-    with Children(folder, shared.watchdog) as children:
+    with _turn(resources.queue_url, shared), Children(folder, shared.watchdog) as children:
         stage = _stage(scenario, shared, folder, resources, children)
         try:
             with Sampler(stage):
@@ -127,11 +132,8 @@ def _record(scenario: Scenario, shared: Shared, folder: Path) -> None:
 def _stage(
     scenario: Scenario, shared: Shared, folder: Path, resources: Resources, children: Children
 ) -> Stage:
-    queues = shared.clients.queues(resources)
-    own = queues.visibility()
-    override = shared.options.visibility
-    if override is None and shared.target.local:
-        override = LOCAL_VISIBILITY
+    own = shared.clients.queues(resources).visibility()
+    override = _override(scenario, shared, own)
     hidden = own if override is None else override
     stage = Stage(shared, scenario, folder, resources, children, override, hidden)
     about = {
@@ -148,6 +150,17 @@ def _stage(
     }
     evidence.save(folder, "scenario.json", about)
     return stage
+
+
+def _override(scenario: Scenario, shared: Shared, own: int) -> int | None:
+    """Seconds that a receive hides a message, None for the queue's own."""
+    if shared.options.visibility is not None:
+        return shared.options.visibility
+    work = max((s.work_seconds for s in scenario.when if isinstance(s, KeepUp)), default=None)
+    if work is not None:  # nothing is to come back there: leave room for a slow machine
+        wanted = math.ceil(work * WORK_IN_VISIBILITY)
+        return wanted if wanted > own else None
+    return LOCAL_VISIBILITY if shared.target.local else None
 
 
 def _drain(stage: Stage) -> None:
@@ -170,11 +183,8 @@ def _settle(stage: Stage) -> None:
 def _save_world(stage: Stage) -> None:
     """What the queues and the tables hold, whatever the consumers claim."""
     ids = stage.sent_ids()
-    settled_by_count = not stage.samples or not stage.samples[-1].backlog
-    unseen = ids - stage.dead.keys()
-    left = stage.queues.left_in_queue(unseen) if not settled_by_count else {}
-    open_ = stage.unsettled() - left.keys()
-    stage.dead |= stage.queues.dead_lettered(open_) if open_ else {}
+    left = stage.queues.left_in_queue(ids - stage.dead.keys())
+    stage.dead |= stage.queues.dead_lettered(ids - stage.dead.keys() - left.keys())
     holds = {
         "dead_lettered": [asdict(held) for held in stage.dead.values()],
         "left_in_queue": [asdict(held) for held in left.values()],
@@ -194,9 +204,10 @@ def _save_children(stage: Stage) -> None:
 
 
 @contextmanager
-def _turn(set_name: str, shared: Shared) -> Iterator[None]:
-    """Two runners on the same queues would take each other's messages: one waits."""
-    path = shared.reports.parent / f".{set_name}.lock"
+def _turn(queue_url: str, shared: Shared) -> Iterator[None]:
+    """Two runners on the same queue would take each other's messages: one waits."""
+    name = hashlib.sha256(queue_url.encode()).hexdigest()[:12]
+    path = shared.reports.parent / f".{name}.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + TURN_SECONDS
     try:
@@ -206,7 +217,7 @@ def _turn(set_name: str, shared: Shared) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise SetupError(f"another run uses the set '{set_name}'") from None
+                    raise SetupError(f"another run has held {queue_url} all the time") from None
                 if shared.stop.wait(0.5):
                     raise Interrupted from None
         yield

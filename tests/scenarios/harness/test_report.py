@@ -16,7 +16,7 @@ from harness.report import Report, as_json
 from harness.scenario import Finding, Verdict
 from run import Exit, cases, exit_code
 
-COUNTS = {"sent": 4, "completed": 3, "in_dlq": 1, "deliveries": 6, "crashes": 2, "consumers": 1}
+COUNTS = {"sent": 4, "completed": 3, "in_dlq": 1, "deliveries": 6, "crashes": 2, "stale_deletes": 1}
 BAD = Finding("conservation", Verdict.FAIL, "no loss", "[a] is lost", "grep a *.jsonl")
 TICK = Tick(3.0, 40, 2, 5, "flood")
 
@@ -46,7 +46,10 @@ def shown(*outcomes: Outcome, terminal: bool = False, ticks: int = 0) -> str:
 
 def test_one_line_as_each_ends_and_then_what_it_proved() -> None:
     text = shown(PASSED)
-    assert "PASS    happy            2.5 s  4 sent, 3 completed, 1 in the DLQ, 6 deliveries" in text
+    assert (
+        "PASS    happy            2.5 s  4 sent, 3 completed, 1 in the DLQ, 6 deliveries, "
+        "2 crashes, 1 stale deletes" in text
+    )
     assert "happy: every message that is sent is completed once" in text
     assert "1 PASS" in text
     assert "\x1b" not in text
