@@ -74,3 +74,11 @@ test: venv-test ## Every test that takes seconds: units, contracts, real process
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(ARGS)
 check: venv-test ## Lint, types, shell, Terraform format and validity; needs no AWS
 	@scripts/check.sh
+
+.venv-checkov/.stamp: tests/terraform/requirements-checkov.txt
+	$(PYTHON) -m venv .venv-checkov && .venv-checkov/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.PHONY: checkov
+checkov: .venv-checkov/.stamp ## Look for unsafe settings in terraform/; each skip there has its reason
+	@.venv-checkov/bin/checkov -d terraform --framework terraform --compact --quiet --skip-download

@@ -73,7 +73,7 @@ def _examine_set(
         *dlq_findings(dlq, dlq_arn, read_queue(sqs, dlq_url), spec, queue_arn),
     ]
     for table in (resources.status_table, resources.completed_table):
-        findings += table_findings(table, read_table(dynamodb, table), spec)
+        findings += table_findings(table, read_table(dynamodb, table))
     return findings
 
 

@@ -18,9 +18,10 @@ locals {
   queue_arns  = { for set, name in local.queue_names : set => "${local.arn_base}:${name}" }
   dlq_arns    = { for set, arn in local.queue_arns : set => "${arn}-dlq" }
 
+  # table: its set
   tables = {
     for pair in setproduct(keys(var.sets), ["message-status", "message-completed"]) :
-    "${pair[0]}-${pair[1]}" => { set = pair[0], recovery = var.sets[pair[0]].point_in_time_recovery }
+    "${pair[0]}-${pair[1]}" => pair[0]
   }
 }
 
@@ -85,8 +86,8 @@ resource "aws_dynamodb_table" "tracking" {
 
   # Costs money: about $0.20 per GB-month, so next to nothing for rows of a demo.
   point_in_time_recovery {
-    enabled = each.value.recovery
+    enabled = true
   }
 
-  tags = { Set = each.value.set }
+  tags = { Set = each.value }
 }

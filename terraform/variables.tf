@@ -60,7 +60,6 @@ variable "sets" {
     max_receive_count             = optional(number, 2)       # small, so that a poison message reaches the DLQ in seconds
     message_retention_seconds     = optional(number, 345600)  # 4 days
     dlq_message_retention_seconds = optional(number, 1209600) # 14 days: the clock runs from the first enqueue, not from the move
-    point_in_time_recovery        = optional(bool, true)      # costs money: about $0.20 per GB-month of table data
   }))
   description = "One queue, its DLQ and two tables for each; a scenario names the set that it runs on."
   default = {

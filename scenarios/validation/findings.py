@@ -52,13 +52,13 @@ def dlq_findings(
     return list(_compare(name, expected, live and _queue_words(live, arn)))
 
 
-def table_findings(name: str, live: Attributes | None, spec: Attributes) -> list[Finding]:
+def table_findings(name: str, live: Attributes | None) -> list[Finding]:
     """Judge one of a set's two tables."""
     expected = {
         "key": "message_id (S)",
         "billing": "PAY_PER_REQUEST",
         "expiry": "expires_at",
-        "point-in-time recovery": "on" if spec["point_in_time_recovery"] else "off",
+        "point-in-time recovery": "on",
     }
     return list(_compare(name, expected, live and _table_words(live)))
 

@@ -25,7 +25,6 @@ class SetSpec:
     max_receive_count: int
     message_retention_seconds: int
     dlq_message_retention_seconds: int
-    point_in_time_recovery: bool
 
 
 @dataclass(frozen=True)

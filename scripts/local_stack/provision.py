@@ -106,9 +106,7 @@ def _create_set(
     _set_attributes(sqs, queue_url, queue_attributes(plan, spec, queue_arn, dlq_arn))
     _set_attributes(sqs, dlq_url, dlq_attributes(plan, spec, queue_arn, dlq_arn))
     tables = {
-        f"message_{purpose}_table": _create_table(
-            dynamodb, f"{base}-message-{purpose}", tags, recovery=spec.point_in_time_recovery
-        )
+        f"message_{purpose}_table": _create_table(dynamodb, f"{base}-message-{purpose}", tags)
         for purpose in ("status", "completed")
     }
     return {"queue_url": queue_url, "dlq_arn": dlq_arn, **tables}
@@ -178,9 +176,7 @@ def _set_attributes(sqs: SQSClient, url: str, wanted: dict[QueueAttributeNameTyp
         sqs.set_queue_attributes(QueueUrl=url, Attributes=changed)
 
 
-def _create_table(
-    dynamodb: DynamoDBClient, name: str, tags: dict[str, str], *, recovery: bool
-) -> str:
+def _create_table(dynamodb: DynamoDBClient, name: str, tags: dict[str, str]) -> str:
     try:
         dynamodb.create_table(
             TableName=name,
@@ -194,7 +190,7 @@ def _create_table(
     except dynamodb.exceptions.ResourceInUseException:
         pass  # an earlier run made it; what that run may not have reached is set below
     _set_time_to_live(dynamodb, name)
-    _set_recovery(dynamodb, name, wanted=recovery)
+    _set_recovery(dynamodb, name)
     return name
 
 
@@ -207,11 +203,11 @@ def _set_time_to_live(dynamodb: DynamoDBClient, name: str) -> None:
         )
 
 
-def _set_recovery(dynamodb: DynamoDBClient, name: str, *, wanted: bool) -> None:
+def _set_recovery(dynamodb: DynamoDBClient, name: str) -> None:
     answer = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
     found = answer.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
-    if (found == "ENABLED") != wanted:
+    if found != "ENABLED":
         dynamodb.update_continuous_backups(
             TableName=name,
-            PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": wanted},
+            PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
         )

@@ -104,9 +104,6 @@ run "redrive" {
 
 run "tables" {
   command = plan
-  variables {
-    sets = { happy = {}, cheap = { point_in_time_recovery = false } }
-  }
 
   assert {
     condition     = alltrue([for table in aws_dynamodb_table.tracking : table.billing_mode == "PAY_PER_REQUEST" && table.hash_key == "message_id"])
@@ -121,8 +118,8 @@ run "tables" {
     error_message = "rows must expire by expires_at"
   }
   assert {
-    condition     = alltrue([for key, table in aws_dynamodb_table.tracking : one(table.point_in_time_recovery).enabled == !startswith(key, "cheap")])
-    error_message = "point-in-time recovery must be on unless the set says otherwise"
+    condition     = alltrue([for table in aws_dynamodb_table.tracking : one(table.point_in_time_recovery).enabled])
+    error_message = "point-in-time recovery must be on"
   }
   assert {
     condition     = alltrue([for table in aws_dynamodb_table.tracking : !table.deletion_protection_enabled])
