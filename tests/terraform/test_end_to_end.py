@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from conftest import skip_or_fail
 from support.environment import base_environment
 from support.terraform import cli_configuration
@@ -32,4 +33,3 @@ def test_end_to_end() -> None:
     if "terraform init failed" in said:
         skip_or_fail(f"{said}; Terraform was NOT applied to anything")
     assert done.returncode == 0, said
-    print(said)
