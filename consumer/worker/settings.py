@@ -4,10 +4,11 @@ It reads nothing but the mapping that it is given.
 """
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .rules import RULES
 from .variables import VARIABLES, Variable
 
 NAMES = frozenset(variable.name for variable in VARIABLES)
@@ -87,7 +88,7 @@ def read(environ: Mapping[str, str]) -> Settings:
             problems.append(f"{variable.name}={text!r}: must be {variable.allowed}")
     problems += [
         rule.problem.format(**values)
-        for rule in _RULES
+        for rule in RULES
         if values.keys() >= rule.names and rule.broken(values)
     ]
     if problems:
@@ -118,110 +119,3 @@ def _misspelt(environ: Mapping[str, str]) -> list[str]:
         if close and not name.startswith("AWS_"):
             problems.append(f"{name}={environ[name]!r}: no such setting; did you mean {close[0]}?")
     return problems
-
-
-@dataclass(frozen=True)
-class _Rule:
-    """Something that several settings must agree on; `broken` sees only well-formed values."""
-
-    names: frozenset[str]
-    broken: Callable[[Mapping[str, Any]], bool]
-    problem: str
-
-
-def _rule(problem: str, broken: Callable[[Mapping[str, Any]], bool], *names: str) -> _Rule:
-    return _Rule(frozenset(names), broken, problem)
-
-
-_RULES = (
-    _rule(
-        "QUEUE_URL: not set; give the queue to poll (`make infra-up` or `make local-up` write it)",
-        lambda v: not v["QUEUE_URL"],
-        "QUEUE_URL",
-    ),
-    _rule(
-        "MESSAGE_STATUS_TABLE={MESSAGE_STATUS_TABLE!r}, "
-        "MESSAGE_COMPLETED_TABLE={MESSAGE_COMPLETED_TABLE!r}: set both tables or neither",
-        lambda v: bool(v["MESSAGE_STATUS_TABLE"]) != bool(v["MESSAGE_COMPLETED_TABLE"]),
-        "MESSAGE_STATUS_TABLE",
-        "MESSAGE_COMPLETED_TABLE",
-    ),
-    _rule(
-        "MESSAGE_STATUS_TABLE, MESSAGE_COMPLETED_TABLE={MESSAGE_STATUS_TABLE!r}: "
-        "must be two different tables",
-        lambda v: (
-            bool(v["MESSAGE_STATUS_TABLE"])
-            and v["MESSAGE_STATUS_TABLE"] == v["MESSAGE_COMPLETED_TABLE"]
-        ),
-        "MESSAGE_STATUS_TABLE",
-        "MESSAGE_COMPLETED_TABLE",
-    ),
-    _rule(
-        "USE_TRANSACTIONAL_WRITES=1: needs MESSAGE_STATUS_TABLE and MESSAGE_COMPLETED_TABLE",
-        lambda v: v["USE_TRANSACTIONAL_WRITES"] and not v["MESSAGE_STATUS_TABLE"],
-        "USE_TRANSACTIONAL_WRITES",
-        "MESSAGE_STATUS_TABLE",
-    ),
-    _rule(
-        "CRASH_AFTER_SIDE_EFFECT=1: needs MESSAGE_STATUS_TABLE and MESSAGE_COMPLETED_TABLE, "
-        "without them there is no side effect to crash after",
-        lambda v: v["CRASH_AFTER_SIDE_EFFECT"] and not v["MESSAGE_STATUS_TABLE"],
-        "CRASH_AFTER_SIDE_EFFECT",
-        "MESSAGE_STATUS_TABLE",
-    ),
-    _rule(
-        "CRASH_AFTER_RECEIVE=1, CRASH_AFTER_SIDE_EFFECT=1: set one of them, "
-        "the first leaves no message that could reach the second",
-        lambda v: v["CRASH_AFTER_RECEIVE"] and v["CRASH_AFTER_SIDE_EFFECT"],
-        "CRASH_AFTER_RECEIVE",
-        "CRASH_AFTER_SIDE_EFFECT",
-    ),
-    _rule(
-        "CRASH_AT={CRASH_AT!r}: there is that boundary only in plain mode, "
-        "with the tables and USE_TRANSACTIONAL_WRITES=0",
-        lambda v: (
-            v["CRASH_AT"] == "between-writes"
-            and (v["USE_TRANSACTIONAL_WRITES"] or not v["MESSAGE_STATUS_TABLE"])
-        ),
-        "CRASH_AT",
-        "USE_TRANSACTIONAL_WRITES",
-        "MESSAGE_STATUS_TABLE",
-    ),
-    _rule(
-        "CRASH_AT='in-heartbeat': needs HEARTBEAT_SECONDS above 0",
-        lambda v: v["CRASH_AT"] == "in-heartbeat" and not v["HEARTBEAT_SECONDS"],
-        "CRASH_AT",
-        "HEARTBEAT_SECONDS",
-    ),
-    _rule(
-        "SLEEP_MIN_SECONDS={SLEEP_MIN_SECONDS:g}, SLEEP_MAX_SECONDS={SLEEP_MAX_SECONDS:g}: "
-        "the least must not be above the most",
-        lambda v: v["SLEEP_MIN_SECONDS"] > v["SLEEP_MAX_SECONDS"],
-        "SLEEP_MIN_SECONDS",
-        "SLEEP_MAX_SECONDS",
-    ),
-    _rule(
-        "LONG_SLEEP_SECONDS={LONG_SLEEP_SECONDS:g}, LONG_SLEEP_EVERY={LONG_SLEEP_EVERY}: "
-        "set both above 0 or neither",
-        lambda v: bool(v["LONG_SLEEP_SECONDS"]) != bool(v["LONG_SLEEP_EVERY"]),
-        "LONG_SLEEP_SECONDS",
-        "LONG_SLEEP_EVERY",
-    ),
-    _rule(
-        "HEARTBEAT_SECONDS={HEARTBEAT_SECONDS:g}: must be below "
-        "VISIBILITY_TIMEOUT_SECONDS={VISIBILITY_TIMEOUT_SECONDS}, or messages expire between beats",
-        lambda v: (
-            v["VISIBILITY_TIMEOUT_SECONDS"] is not None
-            and 0 < v["HEARTBEAT_SECONDS"] >= v["VISIBILITY_TIMEOUT_SECONDS"]
-        ),
-        "HEARTBEAT_SECONDS",
-        "VISIBILITY_TIMEOUT_SECONDS",
-    ),
-    _rule(
-        "SHUTDOWN_GRACE_SECONDS={SHUTDOWN_GRACE_SECONDS:g}: must be above "
-        "WAIT_TIME_SECONDS={WAIT_TIME_SECONDS}, or a stop may forget what an open long poll brings",
-        lambda v: v["SHUTDOWN_GRACE_SECONDS"] <= v["WAIT_TIME_SECONDS"],
-        "SHUTDOWN_GRACE_SECONDS",
-        "WAIT_TIME_SECONDS",
-    ),
-)
