@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from worker import envfile, logs, settings
+from worker import early, envfile, logs, settings
 from worker.exits import Exit
 
 
@@ -15,6 +15,7 @@ def main() -> int:
     if sys.argv[1:]:
         print(settings.usage())
         return Exit.OK if sys.argv[1] in {"-h", "--help"} else Exit.SETTINGS
+    early.install()
     try:
         environ, source = envfile.merged(os.environ)
         chosen = settings.read(environ)

@@ -11,7 +11,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from . import faults
+from . import early, faults
 from .cache import FinishedIds
 from .exits import Exit
 from .holdings import Holdings
@@ -55,13 +55,13 @@ def run(settings: Settings, source: str) -> int:
         return Exit.SETTINGS
     _say_start(settings, facts, journal)
     loop = _loop(settings, inbox, ledger, facts, journal, tally)
-    signal.signal(signal.SIGTERM, loop.on_signal)
-    signal.signal(signal.SIGINT, loop.on_signal)
+    for number in early.STOPS:
+        signal.signal(number, loop.on_signal)
     reason = loop.run()
     figures = summary(tally, meter, started)
     journal.event("stop", reason=reason, signal=loop.signal_name)
     journal.event("summary", **figures)
-    log.info("stopped: %s; %s", reason, spoken(figures))
+    log.info("stopped: %s; %s", reason, spoken(figures), extra={"figures": figures})
     return Exit.OK
 
 

@@ -19,10 +19,12 @@ class _Text(logging.Formatter):
 
 
 class _Json(logging.Formatter):
-    """One JSON object a record."""
+    """One JSON object a record, with the closing figures as fields of their own."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {"t": round(record.created, 3), "level": record.levelname, "text": _clean(record)}
+        if hasattr(record, "figures"):
+            fields["figures"] = record.figures
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         return json.dumps(fields)
