@@ -1,0 +1,89 @@
+"""The data that the page's script draws from: compact, and safe to stand in a page."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from harness.history import History
+from harness.page.costs import REFERENCE, Cost
+from harness.page.tales import Delivery, Tale, moments, tales
+
+MOST_MESSAGES = 20_000  # that one scenario's timeline holds; the interesting ones come first
+DIGITS = 4  # of seconds
+
+
+def drawn(history: History, cost: Cost | None) -> dict[str, Any]:
+    """Everything that is drawn of one scenario; times are seconds since its first moment."""
+    start, end = moments(history)
+    told = tales(history)
+    return {
+        "start": start,
+        "end": _since(start, end),
+        "sent": len(told),
+        "consumers": [journal.name for journal in history.consumers],
+        **_messages(told[:MOST_MESSAGES], start, [j.name for j in history.consumers]),
+        "samples": [[_since(start, s.t), s.visible, s.in_flight, s.dlq] for s in history.samples],
+        "alive": _alive(history, start),
+        "cost": None if cost is None else cost.calls,
+        "untold": bool(cost and cost.untold),
+        "reference": REFERENCE.calls,
+    }
+
+
+def as_text(data: Any) -> str:
+    """JSON that no HTML parser mistakes for markup, whatever the ids and reasons hold."""
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=True)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _since(start: float, t: float) -> float:
+    return round(t - start, DIGITS)
+
+
+def _messages(told: list[Tale], start: float, consumers: list[str]) -> dict[str, Any]:
+    """Rows instead of objects, names by number: 5,000 messages stay near a megabyte."""
+    names: dict[str, int] = {}
+    notes: dict[str, int] = {"": 0}
+
+    def row(delivery: Delivery) -> list[Any]:
+        marks: list[Any] = []
+        for mark in delivery.marks:
+            marks += [
+                names.setdefault(mark.name, len(names)),
+                _since(start, mark.t),
+                notes.setdefault(mark.note, len(notes)),
+            ]
+        return [
+            consumers.index(delivery.consumer),
+            delivery.receive_count,
+            delivery.digest,
+            _since(start, delivery.hidden_until),
+            marks,
+        ]
+
+    rows = [
+        [
+            tale.id,
+            tale.fate.value,
+            int(tale.poison),
+            tale.effects,
+            None if tale.sent is None else _since(start, tale.sent),
+            [row(delivery) for delivery in tale.deliveries],
+        ]
+        for tale in told
+    ]
+    return {"messages": rows, "marks": list(names), "notes": list(notes)}
+
+
+def _alive(history: History, start: float) -> list[list[float]]:
+    """How many consumers ran, at each moment that the number changed."""
+    changes = []
+    for journal in history.consumers:
+        if journal.events:
+            changes += [(journal.events[0].t, 1), (journal.events[-1].t, -1)]
+    running, steps = 0, [[0.0, 0.0]]
+    for t, change in sorted(changes):
+        running += change
+        steps.append([_since(start, t), float(running)])
+    return steps

@@ -1,0 +1,235 @@
+"""What happened to each message, delivery by delivery; pure, from a history, and knows no page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from harness.history import Event, History, Journal, Row
+
+TOLD = ("reason", "point", "code", "seconds")  # fields of an event that a reader wants to see
+NOTE_LENGTH = 300  # characters; a reason may carry a whole hostile body
+
+# After these the consumer holds the delivery no longer, so its death cannot strike it.
+CLOSING = frozenset(
+    [
+        "deleted",
+        "delete_stale",
+        "delete_unknown",
+        "released",
+        "abandoned",
+        "failed",
+        "claim_unknown",
+        "complete_unknown",
+    ]
+)
+GONE = frozenset(("deleted", "released"))  # what ends the visibility window early
+
+
+class Fate(StrEnum):
+    """Where a message was at the end; in the order of a reader's interest."""
+
+    MANIFOLD = "more than one effect"
+    UNSETTLED = "unsettled"
+    DEAD = "in the DLQ"
+    COMPLETED = "completed"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One thing that happened to a delivery.
+
+    The name is an event's, or one of those that no process writes: expired, dead_lettered, killed,
+    and found_completed for a completion that found the effect made.
+    """
+
+    name: str
+    t: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """`visible_at`: when its window was to end, first as received, then as extended."""
+
+    consumer: str
+    digest: str
+    receive_count: int
+    received: float
+    visible_at: tuple[float, ...]
+    marks: tuple[Mark, ...]
+
+    @property
+    def hidden_until(self) -> float:
+        """When the window ended: by running out, or by a delete or a release before that."""
+        gone = [mark.t for mark in self.marks if mark.name in GONE]
+        return min([self.visible_at[-1], *gone])
+
+    def has(self, *names: str) -> bool:
+        return any(mark.name in names for mark in self.marks)
+
+
+@dataclass(frozen=True)
+class Tale:
+    """One message; `sent` is None where only a consumer tells of it."""
+
+    id: str
+    fate: Fate
+    poison: bool
+    effects: int | None
+    sent: float | None
+    deliveries: tuple[Delivery, ...]
+
+    @property
+    def consumers(self) -> int:
+        """How many had it in their hands."""
+        return len({delivery.consumer for delivery in self.deliveries})
+
+    @property
+    def interest(self) -> int:
+        """The lower, the earlier a reader should see it."""
+        if self.fate in (Fate.MANIFOLD, Fate.UNSETTLED):
+            return 0
+        if any(delivery.has("crash", "killed") for delivery in self.deliveries):
+            return 1
+        if self.fate is Fate.DEAD:
+            return 2
+        return 3 if len(self.deliveries) > 1 else 4
+
+
+def tales(history: History) -> list[Tale]:
+    """Every message that was sent, the interesting ones first, else in order of sending."""
+    found = _deliveries(history)
+    fates = {key: _fate(history, key, found.get(key, [])) for key in history.ids}
+    _, end = moments(history)
+    rows = history.status or {}
+    sent = {event.data["id"]: event for event in history.sent}
+    told = [
+        Tale(
+            id=key,
+            fate=fates[key],
+            poison=key in history.poison,
+            effects=_effects(history, key),
+            sent=event.t,
+            deliveries=tuple(
+                _ended(found.get(key, []), rows.get(key, {}), end, dead=fates[key] is Fate.DEAD)
+            ),
+        )
+        for key, event in sent.items()
+    ]
+    return sorted(told, key=lambda tale: (tale.interest, -tale.consumers, tale.sent or 0.0))
+
+
+def moments(history: History) -> tuple[float, float]:
+    """First and last second that anything is known of."""
+    known = [event.t for journal in _journals(history) for event in journal.events]
+    known += [sample.t for sample in history.samples]
+    return (min(known), max(known)) if known else (0.0, 0.0)
+
+
+def _journals(history: History) -> Iterable[Journal]:
+    return (*((history.producer,) if history.producer else ()), *history.consumers)
+
+
+def _effects(history: History, key: str) -> int | None:
+    row: Row = (history.status or {}).get(key, {})
+    return int(row["effects"]) if "effects" in row else None
+
+
+def _fate(history: History, key: str, deliveries: list[Delivery]) -> Fate:
+    """By the tables and the DLQ where they were read, else by what the consumers claim."""
+    if (_effects(history, key) or 0) > 1:
+        return Fate.MANIFOLD
+    if key in history.dead_lettered:
+        return Fate.DEAD
+    if history.status is not None:
+        done = history.status.get(key, {}).get("status") == "COMPLETED"
+    else:
+        done = any(delivery.has("completed", "already_done", "cached") for delivery in deliveries)
+    return Fate.COMPLETED if done else Fate.UNSETTLED
+
+
+def _deliveries(history: History) -> dict[str, list[Delivery]]:
+    """By message, in order of receiving."""
+    mine = frozenset(history.ids)
+    killed = {child.name for child in history.children or () if child.killed}
+    found: dict[str, list[Delivery]] = {}
+    for journal in history.consumers:
+        for events in _grouped(journal, mine, died=journal.name in killed).values():
+            delivery = _delivery(journal.name, events)
+            if delivery:
+                found.setdefault(events[0].data["id"], []).append(delivery)
+    for deliveries in found.values():
+        deliveries.sort(key=lambda delivery: delivery.received)
+    return found
+
+
+def _grouped(
+    journal: Journal, mine: frozenset[str], *, died: bool
+) -> dict[tuple[str, str], list[Event]]:
+    """The events of each delivery; the death of the process strikes every one that it held."""
+    groups: dict[tuple[str, str], list[Event]] = {}
+    deaths = [event for event in journal.events if event.name == "crash"][:1]
+    for event in journal.events:
+        if event.id in mine and event.delivery:
+            groups.setdefault((str(event.id), event.delivery), []).append(event)
+    if died and not deaths and journal.events:
+        last = journal.events[-1]
+        note = {"reason": "by a signal, at or after this last sign of life"}
+        deaths = [Event(last.t, last.who, "killed", last.place + 1, note)]
+    for death in deaths:
+        for events in groups.values():
+            names = {event.name for event in events}
+            if not names & CLOSING and death.name not in names:
+                events.append(Event(death.t, death.who, death.name, death.place, death.data))
+    return groups
+
+
+def _delivery(consumer: str, events: list[Event]) -> Delivery | None:
+    """None where the receive itself is not in the journal."""
+    first = next((event for event in events if event.name == "received"), None)
+    if first is None:
+        return None
+    ends = [event.data["visible_at"] for event in events if "visible_at" in event.data]
+    return Delivery(
+        consumer=consumer,
+        digest=str(first.delivery),
+        receive_count=int(first.data["receive_count"]),
+        received=first.t,
+        visible_at=tuple(float(end) for end in ends),
+        marks=tuple(_mark(event) for event in events),
+    )
+
+
+def _mark(event: Event) -> Mark:
+    told = [f"{name} {event.data[name]}" for name in TOLD if event.data.get(name) is not None]
+    found = event.name == "completed" and event.data.get("effect") is False
+    name = "found_completed" if found else event.name
+    return Mark(name, event.t, ", ".join(told)[:NOTE_LENGTH])
+
+
+def _ended(deliveries: list[Delivery], row: Row, end: float, *, dead: bool) -> list[Delivery]:
+    """With the marks that no process writes: what the tables, the clock and the DLQ tell."""
+    ended = []
+    for delivery in deliveries:
+        marks = list(delivery.marks)
+        if row.get("claim") == delivery.digest and delivery.has("crash", "killed"):
+            marks += _unspoken(delivery, row)
+        out = delivery.visible_at[-1]
+        if delivery.hidden_until == out and out <= end:
+            marks.append(Mark("expired", out))
+        if dead and delivery is deliveries[-1]:
+            note = "by the first receive after its last window; SQS does not tell when"
+            marks.append(Mark("dead_lettered", max(mark.t for mark in marks), note))
+        ended.append(replace(delivery, marks=tuple(sorted(marks, key=lambda mark: mark.t))))
+    return ended
+
+
+def _unspoken(delivery: Delivery, row: Row) -> list[Mark]:
+    """The completion that a consumer made and did not live to write down."""
+    if "completed_at" not in row or delivery.has("completed", "found_completed"):
+        return []
+    death = next(mark.t for mark in delivery.marks if mark.name in ("crash", "killed"))
+    note = "as the status row tells; its consumer did not live to say so"
+    return [Mark("completed", min(float(row["completed_at"]), death), note)]
