@@ -32,21 +32,33 @@ locals {
       {
         Sid      = "Work"
         Resource = local.all_queues
-        Action   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"]
+        Action = [
+          "sqs:GetQueueAttributes",
+          "sqs:ReceiveMessage",
+          "sqs:DeleteMessage",
+          "sqs:ChangeMessageVisibility",
+        ]
       },
       {
         Sid      = "Track"
         Resource = local.all_tables
-        Action   = ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:BatchGetItem"]
+        # TransactWriteItems has no action of its own: each item counts as the write that it is.
+        Action = ["dynamodb:PutItem", "dynamodb:UpdateItem"]
       },
     ]
     # The runner starts producer and consumers, which use its credentials unless told otherwise:
-    # attach all three where one user does everything.
+    # attach all three where one user does everything. sts:GetCallerIdentity needs no permission.
     runner = [
       {
         Sid      = "WatchAndDrain"
         Resource = concat(local.all_queues, local.all_dlqs)
-        Action   = ["sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:DeleteMessage"]
+        Action = [
+          "sqs:GetQueueUrl",
+          "sqs:GetQueueAttributes",
+          "sqs:ReceiveMessage",
+          "sqs:DeleteMessage",
+          "sqs:ChangeMessageVisibility",
+        ]
       },
       { Sid = "Judge", Resource = local.all_tables, Action = ["dynamodb:BatchGetItem"] },
     ]
