@@ -5,13 +5,15 @@ import os
 import signal
 import threading
 import time
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from . import early, faults
+from . import early, faults, ways
 from .cache import FinishedIds
 from .exits import Exit
 from .holdings import Holdings
@@ -40,13 +42,13 @@ def run(settings: Settings, source: str) -> int:
         return Exit.SETTINGS
     meter, tally = Meter(), Tally()
     try:
-        inbox, ledger = _ports(settings, meter)
-        facts = inbox.facts()
-        ledger.probe()
+        ports = _ports(settings, meter, journal)
+        facts = ports.inbox.facts()
+        ports.ledger.probe()
     except (BotoCoreError, ClientError, LedgerDown, ValueError) as error:
         log.error("cannot start on %s: %s", settings.queue_url, error)
         return Exit.AWS
-    if 0 < facts.visibility <= settings.heartbeat_seconds:
+    if settings.heartbeat_seconds and facts.visibility <= settings.heartbeat_seconds:
         log.error(
             "HEARTBEAT_SECONDS=%g: must be below the queue's visibility timeout of %s s",
             settings.heartbeat_seconds,
@@ -54,62 +56,77 @@ def run(settings: Settings, source: str) -> int:
         )
         return Exit.SETTINGS
     _say_start(settings, facts, journal)
-    loop = _loop(settings, inbox, ledger, facts, journal, tally)
+    loop = _loop(settings, ports, facts, journal, tally)
     for number in early.STOPS:
         signal.signal(number, loop.on_signal)
-    reason = loop.run()
+    with ports.way.under_way(settings.shutdown_grace_seconds):
+        reason = loop.run()
     figures = summary(tally, meter, started)
     journal.event("stop", reason=reason, signal=loop.signal_name)
     journal.event("summary", **figures)
     log.info("stopped: %s; %s", reason, spoken(figures), extra={"figures": figures})
-    return Exit.OK
+    return Exit.FAILED if reason == "error" else Exit.OK
 
 
-def _ports(settings: Settings, meter: Meter) -> tuple[SqsInbox, DynamoLedger | NoLedger]:
+@dataclass(frozen=True)
+class _Ports:
+    """The real sides of the path, before any fault is put around them."""
+
+    inbox: SqsInbox
+    ledger: DynamoLedger | NoLedger
+    way: ways.Way
+    crash: faults.Crash
+
+
+def _ports(settings: Settings, meter: Meter, journal: Events) -> _Ports:
     session = boto3.Session(region_name=settings.aws_region or None)
     lanes = settings.concurrency
     sqs = session.client("sqs", config=_config(lanes, settings.wait_time_seconds + 5))
     meter.attach(sqs)
     inbox = SqsInbox(sqs, settings.queue_url, settings.visibility_timeout_seconds)
+    crash = faults.Crash(_crash_point(settings), journal, settings.crash_max_receives)
+    choose = partial(ways.chosen, faulty=partial(faults.crashing_calls, crash=crash))
     if not settings.has_tables:
-        return inbox, NoLedger()
+        return _Ports(inbox, NoLedger(), choose(settings, None, journal=journal), crash)
     dynamodb = session.client("dynamodb", config=_config(lanes, 3))
     meter.attach(dynamodb)
+    way = choose(settings, dynamodb, journal=journal)
     ledger = DynamoLedger(
         dynamodb,
         settings.message_status_table,
         settings.message_completed_table,
         transactional=settings.use_transactional_writes,
+        joining=way.joining,
     )
-    return inbox, ledger
+    return _Ports(inbox, ledger, way, crash)
 
 
 def _config(lanes: int, read_timeout: int) -> Config:
-    """One connection a lane, and one for heartbeat and stop. The code builds its parameters itself,
-    so the SDK need not check them; it repeats an unanswered call twice before it says so."""
+    """One connection a lane, and two for heartbeat and stop. The code builds its parameters itself,
+    so the SDK need not check them; it repeats an unanswered call once, and what then remains open
+    is outlasted by `outage` and the back-off of a lane, while the messages are kept hidden."""
     return Config(
-        max_pool_connections=lanes + 1,
+        max_pool_connections=lanes + 2,
         connect_timeout=2,
         read_timeout=read_timeout,
         parameter_validation=False,
-        retries={"mode": "standard", "total_max_attempts": 3},
+        retries={"mode": "standard", "total_max_attempts": 2},
         tcp_keepalive=True,
     )
 
 
 def _loop(
     settings: Settings,
-    real_inbox: SqsInbox,
-    real_ledger: DynamoLedger | NoLedger,
+    ports: _Ports,
     facts: QueueFacts,
     journal: Events,
     tally: Tally,
 ) -> Loop:
-    inbox, ledger, work = _with_faults(settings, real_inbox, real_ledger, journal)
+    inbox, ledger, work = _with_faults(settings, ports, journal)
     stopping = threading.Event()
     holdings = Holdings(inbox, facts.visibility, journal, tally)
-    outage = Outage(holdings, stopping, journal)
-    patient = PatientLedger(ledger, outage)
+    outage = Outage(stopping, journal)
+    patient = PatientLedger(ports.way.telling(ledger), outage)
     pipeline = Pipeline(
         inbox=inbox,
         ledger=patient,
@@ -146,27 +163,22 @@ def _loop(
     )
 
 
-def _with_faults(
-    settings: Settings,
-    inbox: SqsInbox,
-    ledger: DynamoLedger | NoLedger,
-    journal: Events,
-) -> tuple[Inbox, Ledger, Work]:
+def _with_faults(settings: Settings, ports: _Ports, journal: Events) -> tuple[Inbox, Ledger, Work]:
     """Wrap the ports in the failure knobs that are set."""
-    work = faults.simulated(settings.sleep_min_seconds, settings.sleep_max_seconds)
+    inbox, ledger, crash = ports.inbox, ports.ledger, ports.crash
+    work = ports.way.after(faults.simulated(settings.sleep_min_seconds, settings.sleep_max_seconds))
     if settings.long_sleep_every:
         work = faults.slow(work, settings.long_sleep_seconds, settings.long_sleep_every)
     if settings.reject_payload_marker:
         work = faults.rejecting(work, settings.reject_payload_marker)
     if settings.crash_rate:
-        crash = faults.Crash("in-work", journal)
-        work = faults.crashing_sometimes(work, settings.crash_rate, crash)
-    point = _crash_point(settings)
-    if not point:
+        work = faults.crashing_sometimes(
+            work, settings.crash_rate, faults.Crash("in-work", journal)
+        )
+    if not _crash_point(settings):
         return inbox, ledger, work
-    crash = faults.Crash(point, journal)
     crashing: Any = faults.CrashingLedger(ledger, crash)
-    if point == "between-writes" and isinstance(ledger, DynamoLedger):
+    if _crash_point(settings) == "between-writes" and isinstance(ledger, DynamoLedger):
         crashing = faults.CrashBetweenWrites(ledger, crash)
     return faults.CrashingInbox(inbox, crash), crashing, faults.crashing_work(work, crash)
 

@@ -5,24 +5,28 @@ from threading import Lock
 
 
 class FinishedIds:
-    """A thread-safe LRU set of at most `size` ids; size 0 remembers nothing."""
+    """A thread-safe LRU map of at most `size` ids to the digest of the body that was finished.
+
+    Size 0 remembers nothing.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._ids: OrderedDict[str, None] = OrderedDict()
+        self._ids: OrderedDict[str, str] = OrderedDict()
         self._lock = Lock()
 
-    def add(self, message_id: str) -> None:
-        """Remember an id whose completion is durably recorded."""
+    def add(self, message_id: str, digest: str) -> None:
+        """Remember an id whose completion is durably recorded, with this digest."""
         with self._lock:
-            self._ids[message_id] = None
+            self._ids[message_id] = digest
             self._ids.move_to_end(message_id)
             while len(self._ids) > self._size:
                 self._ids.popitem(last=False)
 
-    def __contains__(self, message_id: str) -> bool:
+    def has(self, message_id: str, digest: str) -> bool:
+        """Whether this id was finished with this digest; another body is for the ledger to judge."""
         with self._lock:
-            if message_id not in self._ids:
+            if self._ids.get(message_id) != digest:
                 return False
             self._ids.move_to_end(message_id)
             return True

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
 
 from .settings import BadSettings
 
@@ -15,10 +15,11 @@ def merged(
 ) -> tuple[dict[str, str], str]:
     """The environment with what a `.env` adds to it, and a sentence that says what was read.
 
-    A variable that the environment sets wins. Where the environment names the queue, no file is
-    read at all: its tables would belong to another queue. ENV_FILE names the file; an empty one
-    means none. Values are taken as they stand, `$` included, as in single quotes in a shell.
-    Raises BadSettings where ENV_FILE names a file that cannot be read.
+    A variable that the environment sets wins; one that it sets to the empty string counts as not
+    set. Where the environment names the queue, no file is read at all: its tables would belong to
+    another queue. ENV_FILE names the file; an empty one means none. Values are taken as they stand,
+    `$` included, as in single quotes in a shell. Raises BadSettings where ENV_FILE names a file
+    that cannot be read, and for each line of a file that sets nothing.
     """
     named = environ.get("ENV_FILE")
     path = default if named is None else Path(named)
@@ -26,13 +27,25 @@ def merged(
         return dict(environ), "settings come from the environment"
     if environ.get("QUEUE_URL"):
         return dict(environ), f"QUEUE_URL is set in the environment, so {path} is not read"
-    return {**_values(path), **environ}, f"settings come from the environment and {path}"
+    added = {name: value for name, value in _values(path).items() if not environ.get(name)}
+    return {**environ, **added}, f"settings come from the environment and {path}"
 
 
 def _values(path: Path) -> dict[str, str]:
     try:
         with path.open(encoding="utf-8") as stream:
-            found = dotenv_values(stream=stream, interpolate=False)
+            bindings = list(parse_stream(stream))
     except (OSError, UnicodeDecodeError) as error:
         raise BadSettings([f"ENV_FILE={str(path)!r}: cannot be read: {error}"]) from error
-    return {name: value for name, value in found.items() if value is not None}
+    # The line itself is not shown: it may hold a secret.
+    wrong = [b for b in bindings if b.error or (b.key is not None and b.value is None)]
+    if wrong:
+        problem = "must be NAME=VALUE, with its quotes closed"
+        raise BadSettings([f"{path}, line {_line(binding)}: {problem}" for binding in wrong])
+    return {b.key: b.value for b in bindings if b.key is not None and b.value is not None}
+
+
+def _line(binding: Binding) -> int:
+    """Its own line: python-dotenv counts from the blank lines before it."""
+    text = binding.original.string
+    return binding.original.line + text[: -len(text.lstrip())].count("\n")

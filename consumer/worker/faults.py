@@ -14,6 +14,7 @@ from typing import Protocol
 from .exits import Exit
 from .journal import Events
 from .message import Message
+from .outside import Answer, Call, Request
 from .ports import Claim, Completion, Deletion, Inbox, Ledger, QueueFacts, Rejected, Work
 
 log = logging.getLogger(__name__)
@@ -22,16 +23,19 @@ log = logging.getLogger(__name__)
 class Crash:
     """Dies at one named boundary of the path, after saying so in the journal."""
 
-    def __init__(self, point: str, journal: Events) -> None:
+    def __init__(self, point: str, journal: Events, max_receives: int = 0) -> None:
+        """`max_receives`: what was received more often is left alone; 0 = nothing is."""
         self._point = point
         self._journal = journal
+        self._max_receives = max_receives
 
-    def at(self, point: str, messages: Sequence[Message]) -> None:
+    def at(self, point: str, messages: Sequence[Message | Request]) -> None:
         """Die if this is the boundary and a message is at it."""
-        if point == self._point and messages:
+        most = self._max_receives
+        if point == self._point and any(not most or m.receive_count <= most for m in messages):
             self.die(messages)
 
-    def die(self, messages: Sequence[Message]) -> None:
+    def die(self, messages: Sequence[Message | Request]) -> None:
         """Die now; one event for each message that is at the boundary."""
         for message in messages:
             self._journal.event(
@@ -111,9 +115,9 @@ class CrashingLedger:
         self._crash.at("after-complete", messages)
         return completions
 
-    def fail(self, reasons: Sequence[tuple[Message, str]]) -> None:
+    def fail(self, reasons: Sequence[tuple[Message, str]]) -> list[bool]:
         """See the ledger's."""
-        self._ledger.fail(reasons)
+        return self._ledger.fail(reasons)
 
 
 class CrashBetweenWrites(CrashingLedger):
@@ -171,6 +175,18 @@ def crashing_work(work: Work, crash: Crash) -> Work:
         crash.at("after-work", [message])
 
     return doomed_work
+
+
+def crashing_calls(call: Call, crash: Crash) -> Call:
+    """before-ACTION; the call; after-ACTION, when nobody here has taken note of the answer yet."""
+
+    def doomed_call(request: Request) -> Answer:
+        crash.at(f"before-{request.action}", [request])
+        answer = call(request)
+        crash.at(f"after-{request.action}", [request])
+        return answer
+
+    return doomed_call
 
 
 def crashing_sometimes(work: Work, rate: float, crash: Crash) -> Work:

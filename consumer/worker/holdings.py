@@ -31,18 +31,20 @@ class Holdings:
         self._waiting: dict[str, Message] = {}
         self._working: dict[str, Message] = {}
         self._deadlines: dict[str, float] = {}
+        self._lost: set[str] = set()  # ran out and cannot be extended: leave them out from now on
         self._closed = False
         self._sending = Lock()  # one change of visibility at a time: see `give_back`
 
     def hold(self, messages: Sequence[Message]) -> bool:
-        """Take deliveries in hand; False where a stop came first: the caller gives them back."""
+        """Take deliveries in hand; False where a stop came first: they are given back."""
         with self._lock:
-            if self._closed:
-                return False
             for message in messages:
                 self._waiting[message.handle] = message
                 self._deadlines[message.handle] = message.deadline
-            return True
+            closed = self._closed
+        if closed:
+            self.give_back(messages, "shutdown")
+        return not closed
 
     def start(self, message: Message) -> bool:
         """Whether work may begin; False where the delivery has been given back meanwhile."""
@@ -56,17 +58,14 @@ class Holdings:
         """These are finished or left to their visibility timeout: extend them no more."""
         with self._lock:
             for message in messages:
-                self._waiting.pop(message.handle, None)
-                self._working.pop(message.handle, None)
-                self._deadlines.pop(message.handle, None)
+                self._forget(message)
 
     def close(self) -> None:
         """A stop: give back at once all that no lane has begun, and hold nothing more."""
         with self._lock:
             self._closed = True
-            waiting = list(self._waiting.values())
-            self._waiting.clear()  # before the lock opens, or a lane could still start one
-        self.give_back(waiting, "shutdown")
+            waiting = [m for m in list(self._waiting.values()) if self._forget(m)]
+        self._release(waiting, "shutdown")
 
     def held(self) -> list[Message]:
         """What is in hand now."""
@@ -74,12 +73,21 @@ class Holdings:
             return [*self._waiting.values(), *self._working.values()]
 
     def give_back(self, messages: Sequence[Message], reason: str) -> None:
-        """Make deliveries visible again at once.
+        """Make those of the deliveries that are in hand visible again at once."""
+        with self._lock:
+            held = [message for message in messages if self._forget(message)]
+        self._release(held, reason)
 
-        They are forgotten first and sent after any extension that is on its way, which would
-        otherwise hide again what was just given back.
-        """
-        self.drop(messages)
+    def _forget(self, message: Message) -> bool:
+        """Under the lock; whether it was in hand."""
+        self._waiting.pop(message.handle, None)
+        self._working.pop(message.handle, None)
+        self._lost.discard(message.handle)
+        return self._deadlines.pop(message.handle, None) is not None
+
+    def _release(self, messages: Sequence[Message], reason: str) -> None:
+        """Forgotten first, sent after any extension that is on its way, which would otherwise hide
+        again what was just given back."""
         if not messages:
             return
         with self._sending:
@@ -94,14 +102,14 @@ class Holdings:
         return any(self.overdue(message) > -self._visibility / 2 for message in messages)
 
     def keep(self) -> None:
-        """Extend everything in hand if part of it is due; for whoever has to wait."""
-        if self.is_due(self.held()):
+        """Extend everything in hand if part of it is due."""
+        if self.is_due(self._extensible()):
             self.extend()
 
     def extend(self) -> None:
         """Hide everything in hand for another visibility timeout, within the 12 hours of SQS."""
         with self._sending:
-            messages = [message for message in self.held() if self._may_extend(message)]
+            messages = self._extensible()
             if messages:
                 taken = self._inbox.extend(messages, self._visibility)
                 self._note(messages, taken)
@@ -116,9 +124,10 @@ class Holdings:
         with self._lock:
             return self._deadlines.get(message.handle, math.inf) < time.monotonic()
 
-    def _may_extend(self, message: Message) -> bool:
-        received = message.deadline - self._visibility
-        return time.monotonic() + self._visibility - received <= LONGEST_VISIBILITY
+    def _extensible(self) -> list[Message]:
+        """What is in hand, not lost, and would not be hidden for more than 12 hours (quirk 2)."""
+        latest = time.monotonic() - LONGEST_VISIBILITY + 2 * self._visibility
+        return [m for m in self.held() if m.handle not in self._lost and m.deadline >= latest]
 
     def _note(self, messages: Sequence[Message], taken: Sequence[bool]) -> None:
         for message, was_taken in zip(messages, taken, strict=True):
@@ -137,5 +146,7 @@ class Holdings:
             "on it now, its delete is likely to be stale, and only one completion will count",
             message.id,
         )
+        with self._lock:
+            self._lost.add(message.handle)
         self._tally.count("extend_refused")
         self._journal.event("extend_refused", message)

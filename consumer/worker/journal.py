@@ -4,9 +4,14 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from .message import Message
+
+class Named(Protocol):
+    """What an event can be about: a delivery, or a request to a service outside."""
+
+    @property
+    def names(self) -> dict[str, str]: ...
 
 
 class Journal:
@@ -20,9 +25,9 @@ class Journal:
         self._who = who
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
-    def event(self, event: str, message: Message | None = None, **fields: Any) -> None:
-        """Append one event, with the names of the delivery that it is about, if any."""
-        names = message.names if message else {}
+    def event(self, event: str, about: Named | None = None, **fields: Any) -> None:
+        """Append one event, with the names of what it is about, if anything."""
+        names = about.names if about else {}
         line = {"t": round(time.time(), 6), "who": self._who, "event": event, **names, **fields}
         os.write(self._file, json.dumps(line, separators=(",", ":")).encode() + b"\n")
 
@@ -30,7 +35,7 @@ class Journal:
 class NoJournal:
     """What stands in for a journal where none was asked for."""
 
-    def event(self, event: str, message: Message | None = None, **fields: Any) -> None:
+    def event(self, event: str, about: Named | None = None, **fields: Any) -> None:
         """Do nothing."""
 
 

@@ -6,6 +6,7 @@ It knows the rows and their conditions, and nothing of queues, work or faults.
     message-completed   the gate: one row an id, written once, on condition that it is absent
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -28,17 +29,23 @@ _LONGEST_REASON = 500
 _NOT_COMPLETED = "(attribute_not_exists(#status) OR #status <> :completed)"
 """Leaving COMPLETED is never right: entering it was the effect."""
 _NOT_MINE = "(attribute_not_exists(claim) OR claim <> :claim)"
-"""A claim whose answer was lost must not count twice: the delivery that made it is in the row."""
+"""A claim whose answer was lost must not count twice: the delivery that made it is in the row.
+
+The row keeps the last one only: a claim counts twice when its answer is lost, the SDK's own retries
+are used up and another delivery claims before the next try."""
+_MINE = "claim = :claim"
+"""A failure must not touch the claim of a later delivery."""
 _ABSENT = "attribute_not_exists(message_id)"
-"""The gate opens once."""
+"""The gate is written once. It refuses no effect: that is the task of `_NOT_COMPLETED` alone."""
 _EXPIRED = "expires_at <= :now"
-"""TTL deletes days late, so a row past its time counts as absent (quirk 12)."""
+"""TTL deletes days late, so a record of a completion past its time counts as absent (quirk 12)."""
 
 
 class DynamoLedger:
     """The `Ledger` port on two tables. All methods may be called from several threads.
 
-    `clock` gives epoch seconds. With `transactional`, the status row and the gate are written both
+    `clock` gives epoch seconds. `joining` names the writes that join the effect of a message.
+    With `transactional`, the status row and the gate are written both
     or neither; without, gate first and then status, and the next delivery repairs what a crash
     between the two left. Every method may raise LedgerDown.
     """
@@ -50,6 +57,7 @@ class DynamoLedger:
         completed_table: str,
         *,
         transactional: bool,
+        joining: Callable[[Message], Sequence[Write]] = lambda _message: (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._dynamodb = dynamodb
@@ -57,18 +65,29 @@ class DynamoLedger:
         self._status_table = status_table
         self._completed_table = completed_table
         self._transactional = transactional
+        self._joining = joining
         self._clock = clock
 
     def probe(self) -> None:
-        """Read a key from both tables in one call, to learn whether they can be used."""
-        keys: Any = {"Keys": [{"message_id": {"S": "probe"}}]}
+        """Learn whether both tables can be written to, in one call that writes nothing.
+
+        Each of its conditions contradicts itself, so a refusal is the good answer; a read would
+        pass with a role that may not write.
+        """
+        never = f"{_ABSENT} AND attribute_exists(message_id)"
+        key = {"message_id": {"S": "probe"}}
+        status, gate = self._status_table, self._completed_table
+        items: Any = [
+            {"Update": {"TableName": status, "Key": key, "UpdateExpression": "REMOVE reason"}},
+            {"Put": {"TableName": gate, "Item": key}},
+        ]
+        for item in items:
+            next(iter(item.values()))["ConditionExpression"] = never
         try:
-            self._dynamodb.batch_get_item(
-                RequestItems={self._status_table: keys, self._completed_table: keys},
-                ReturnConsumedCapacity="TOTAL",
-            )
+            self._dynamodb.transact_write_items(TransactItems=items)
         except (ClientError, BotoCoreError) as error:
-            raise LedgerDown(str(error)) from error
+            if not _is_refusal(error):
+                raise LedgerDown(str(error)) from error
 
     def claim(self, messages: Sequence[Message]) -> list[Claim]:
         """Status row -> STARTED and attempts + 1, unless it is COMPLETED; one call for all."""
@@ -83,7 +102,7 @@ class DynamoLedger:
                 self.finish([m for m, is_in in zip(messages, recorded, strict=True) if is_in])
             )
             return [next(finished) if is_in else Completion.UNKNOWN for is_in in recorded]
-        groups = [(m, [self._finish(m), self._record(m)]) for m in messages]
+        groups = [(m, [*self._effect(m), self._record(m)]) for m in messages]
         outcomes = self._writer.settle(groups)
         return [self._completed(m, o) for m, o in zip(messages, outcomes, strict=True)]
 
@@ -94,12 +113,16 @@ class DynamoLedger:
 
     def finish(self, messages: Sequence[Message]) -> list[Completion]:
         """Plain mode, second write: the effect. Also the repair of a gate without its effect."""
-        outcomes = self._writer.settle([(m, [self._finish(m)]) for m in messages])
+        outcomes = self._writer.settle([(m, self._effect(m)) for m in messages])
         return [_finished(m, o) for m, o in zip(messages, outcomes, strict=True)]
 
-    def fail(self, reasons: Sequence[tuple[Message, str]]) -> None:
-        """Status row -> FAILED with a reason, unless it is COMPLETED; one call for all."""
-        self._writer.settle([(m, [self._fail(m, reason)]) for m, reason in reasons])
+    def fail(self, reasons: Sequence[tuple[Message, str]]) -> list[bool]:
+        """Status row -> FAILED with a reason; one call for all. True where it is so now.
+
+        Not where the row is COMPLETED, nor where a later delivery has claimed it meanwhile.
+        """
+        outcomes = self._writer.settle([(m, [self._fail(m, reason)]) for m, reason in reasons])
+        return [isinstance(outcome, Written) for outcome in outcomes]
 
     def _claimed(self, message: Message, outcome: Outcome) -> Claim:
         if isinstance(outcome, Written):
@@ -109,8 +132,8 @@ class DynamoLedger:
         row = outcome.rows[0] or {}
         if _text(row, "status") != "COMPLETED":
             return Claim.CLAIMED if _text(row, "claim") == message.delivery else Claim.UNKNOWN
-        if _number(row, "expires_at") > self._clock():
-            return Claim.ALREADY_DONE
+        if _number(row, "expires_at", math.inf) > self._clock():
+            return Claim.ALREADY_DONE if _is_same(message, row) else Claim.CHANGED
         (again,) = self._writer.settle([(message, [self._claim_anew(message)])])
         return Claim.CLAIMED if isinstance(again, Written) else Claim.UNKNOWN
 
@@ -120,7 +143,7 @@ class DynamoLedger:
             return Completion.EFFECT
         if isinstance(outcome, Unsettled):
             return Completion.UNKNOWN
-        status, gate = outcome.rows
+        status, *_, gate = outcome.rows
         if gate is None and not all(
             self.record([message])
         ):  # COMPLETED without a gate: put it there
@@ -149,22 +172,25 @@ class DynamoLedger:
         }
         return self._put(self._status_table, message, row, _EXPIRED, {":now": now})
 
+    def _effect(self, message: Message) -> list[Write]:
+        """The effect and what must be there exactly where it is."""
+        return [self._finish(message), *self._joining(message)]
+
     def _finish(self, message: Message) -> Write:
         return self._update_status(
             message,
-            "SET #status = :completed, completed_at = :now, claim = :claim, expires_at = :expires "
-            "REMOVE reason ADD effects :one",
+            "SET #status = :completed, completed_at = :now, claim = :claim, digest = :digest, "
+            "expires_at = :expires REMOVE reason ADD effects :one",
             _NOT_COMPLETED,
-            {":one": _ONE},
+            {":digest": {"S": message.digest}, ":one": _ONE},
         )
 
     def _fail(self, message: Message, reason: str) -> Write:
         return self._update_status(
             message,
-            "SET #status = :failed, failed_at = :now, claim = :claim, expires_at = :expires, "
-            "reason = :reason",
-            _NOT_COMPLETED,
-            {":failed": {"S": "FAILED"}, ":reason": {"S": reason[:_LONGEST_REASON]}},
+            "SET #status = :failed, failed_at = :now, expires_at = :expires, reason = :reason",
+            f"{_NOT_COMPLETED} AND {_MINE}",
+            {":failed": {"S": "FAILED"}, ":reason": {"S": _storable(reason)}},
         )
 
     def _record(self, message: Message) -> Write:
@@ -240,8 +266,9 @@ class NoLedger:
         """The work was all."""
         return [Completion.EFFECT] * len(messages)
 
-    def fail(self, reasons: Sequence[tuple[Message, str]]) -> None:
+    def fail(self, reasons: Sequence[tuple[Message, str]]) -> list[bool]:
         """Nothing remembers a failure."""
+        return [False] * len(reasons)
 
 
 _ONE = {"N": "1"}
@@ -254,13 +281,30 @@ def _finished(message: Message, outcome: Outcome) -> Completion:
     if isinstance(outcome, Unsettled):
         return Completion.UNKNOWN
     row = outcome.rows[0] or {}
-    mine = _text(row, "claim") == message.delivery
-    return Completion.EFFECT if mine else Completion.ALREADY_DONE
+    if _text(row, "claim") == message.delivery:
+        return Completion.EFFECT
+    return Completion.ALREADY_DONE if _is_same(message, row) else Completion.CHANGED
+
+
+def _is_same(message: Message, row: Row) -> bool:
+    """Whether the row is about this very body; the id alone may be another message's, too."""
+    return _text(row, "digest") in {"", message.digest}
 
 
 def _text(row: Row, name: str) -> str:
     return str(row.get(name, {}).get("S", ""))
 
 
-def _number(row: Row, name: str) -> float:
-    return float(row.get(name, {}).get("N", 0))
+def _number(row: Row, name: str, default: float) -> float:
+    return float(row.get(name, {}).get("N", default))
+
+
+def _storable(reason: str) -> str:
+    return reason.encode("utf-8", "replace").decode()[:_LONGEST_REASON]
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether a transaction was cancelled by its conditions, or by another that is under way."""
+    answer: Any = error.response if isinstance(error, ClientError) else {}
+    codes = {reason.get("Code", "None") for reason in answer.get("CancellationReasons", ())}
+    return bool(codes) and codes <= {"ConditionalCheckFailed", "TransactionConflict", "None"}

@@ -49,4 +49,3 @@ def set_up(level: str, form: str) -> None:
     handler.setFormatter(_Json() if form == "json" else _Text())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("worker").setLevel(level)
-    logging.getLogger("consume").setLevel(level)

@@ -5,6 +5,7 @@ from and what is done to it belong to the ports.
 """
 
 import logging
+import math
 import os
 import random
 import signal
@@ -26,7 +27,12 @@ from .turnstile import Permit, Turnstile
 LONGEST_PAUSE = 20.0
 SHORT_POLL_PAUSE = 0.5
 """Between short polls that bring nothing, in seconds: each of them costs a request."""
+MOST_ERRORS = 5
+"""Unforeseen errors in a row that a lane goes on after."""
+LAST_CALLS = 1.0
+"""Seconds of the grace that are kept for giving back and deleting."""
 _TICK = 0.1
+_WATCH = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -54,24 +60,33 @@ class Lane:
         self._failures = 0
 
     def run(self) -> None:
-        """Take turns until receiving ends; no error ends a lane."""
-        while True:
+        """Take turns until receiving ends. No message ends a lane, but an error that repeats does:
+        each time it costs the messages in hand one of their receives."""
+        errors = 0
+        while errors < MOST_ERRORS:
             try:
                 if not self.turn():
                     return
+                errors = 0
             except Exception:
-                log.exception("unforeseen error; the messages in hand come back, and we go on")
+                log.exception("unforeseen error; the messages in hand come back when they time out")
                 self._parts.tally.count("errors")
+                errors += 1
                 self._parts.stopping.wait(1)
+        log.error("%s unforeseen errors in a row: the consumer ends", errors)
+        self._parts.turnstile.close("error")
 
     def turn(self) -> bool:
         """Receive once and see it through; False once receiving has ended."""
         parts = self._parts
-        if parts.outage.await_up(parts.ledger.probe):
+        if parts.outage.await_up(parts.ledger.probe, lambda: parts.turnstile.stopped is not None):
             parts.turnstile.slow_start()
         permit = parts.turnstile.enter()
         if permit is None:
             return False
+        if parts.outage.is_down:  # it went down while this lane waited for its turn
+            parts.turnstile.give_up(permit)
+            return True
         messages = self._receive(permit)
         if messages:
             try:
@@ -87,10 +102,10 @@ class Lane:
             messages = parts.inbox.receive(permit.limit, permit.wait)
         except InboxDown as error:
             self._back_off(error)
-            parts.turnstile.failed(permit)
+            parts.turnstile.give_up(permit)
             return []
         except BaseException:
-            parts.turnstile.failed(permit)
+            parts.turnstile.give_up(permit)
             raise
         self._failures = 0
         if not messages:
@@ -112,15 +127,12 @@ class Lane:
                 visible_at=message.visible_at,
             )
         if not parts.holdings.hold(messages):
-            parts.holdings.give_back(messages, "shutdown")
             return
         try:
             parts.pipeline.run(messages)
         except LedgerDown as error:
-            held = set(parts.holdings.held())
-            left = [message for message in messages if message in held]
-            log.warning("%s messages are given back: %s", len(left), error)
-            parts.holdings.give_back(left, "outage")
+            log.warning("what is left of %s messages is given back: %s", len(messages), error)
+            parts.holdings.give_back(messages, "outage")
 
     def _back_off(self, error: InboxDown) -> None:
         """Wait before the next try, longer each time, so that a broken queue is not hammered."""
@@ -155,10 +167,9 @@ class Loop:
     def run(self) -> str:
         """Run to the end; returns the reason: limit, idle or signal."""
         over = threading.Event()
-        for lane in self._lanes:
+        for lane in [] if self._signals else self._lanes:
             lane.start()
-        if self._beat:
-            self._thread("heartbeat", lambda: self._heartbeat(over)).start()
+        self._thread("heartbeat", lambda: self._heartbeat(over)).start()
         while self._running() and not self._signals:
             self._await_lane()
         if self.signal_name:
@@ -171,8 +182,11 @@ class Loop:
         deadline = time.monotonic() + self._grace
         log.info("%s: stopping; messages in work have %g s to finish", name, self._grace)
         self._parts.turnstile.close("signal")
+        self._parts.outage.hurry(deadline - LAST_CALLS)
         self._parts.stopping.set()
-        self._parts.holdings.close()
+        closing = self._thread("close", self._parts.holdings.close)
+        closing.start()  # a queue that does not answer must not hold up the end
+        closing.join(self._grace)
         while self._running() and time.monotonic() < deadline:
             self._await_lane()
         for message in self._parts.holdings.held():
@@ -186,12 +200,20 @@ class Loop:
             )
 
     def _heartbeat(self, over: threading.Event) -> None:
-        """Goes on through a stop, for what is still in work, and ends with the process."""
-        while not over.wait(self._beat):
+        """Extend at each beat, and in an outage whatever is due, so that it stays hidden.
+
+        Goes on through a stop, for what is still in work, and ends with the process.
+        """
+        beat = time.monotonic() + self._beat if self._beat else math.inf
+        while not over.wait(max(0.0, min(_WATCH, beat - time.monotonic()))):
             try:
-                self._parts.holdings.extend()
+                if time.monotonic() >= beat:
+                    beat = time.monotonic() + self._beat
+                    self._parts.holdings.extend()
+                elif self._parts.outage.is_down:
+                    self._parts.holdings.keep()
             except Exception:
-                log.exception("a heartbeat failed; the next one is due in %g s", self._beat)
+                log.exception("a heartbeat failed; the next one comes")
 
     def _running(self) -> bool:
         return any(lane.is_alive() for lane in self._lanes)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 KEY_BYTES = 2048
 """The longest DynamoDB partition key, in bytes of UTF-8 (quirk 12)."""
+RESERVED = "outbox#"
+"""Keys of rows that are no message's: an id that begins so is hashed, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,9 @@ def digest_of(body: str) -> str:
 def message_id(body: str, sqs_id: str) -> str:
     """The id of a message: the payload's `id` where it can be a key, else the MessageId.
 
-    A string counts as it is, a whole number as its digits, a string too long for a key as its
-    SHA-256. Everything else (no JSON, no object, no id, null, true, 1.5, "", a list, text that
-    UTF-8 cannot hold) has no id of its own.
+    A string counts as it is, a whole number as its digits, a string too long for a key, or of a
+    reserved name, as its SHA-256. Everything else (no JSON, no object, no id, null, true, 1.5, "",
+    a list, text that UTF-8 cannot hold) has no id of its own.
     """
     try:
         payload = json.loads(body)
@@ -68,7 +70,9 @@ def _as_key(own: str, sqs_id: str) -> str:
         encoded = own.encode()
     except UnicodeEncodeError:
         return sqs_id
-    return own if len(encoded) <= KEY_BYTES else f"sha256:{hashlib.sha256(encoded).hexdigest()}"
+    if len(encoded) <= KEY_BYTES and not own.startswith(RESERVED):
+        return own
+    return f"sha256:{hashlib.sha256(encoded).hexdigest()}"
 
 
 def waves(batch: Iterable[Message]) -> Iterator[list[Message]]:

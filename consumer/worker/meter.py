@@ -69,7 +69,9 @@ def _refused(parsed: dict[str, Any]) -> float:
     code = parsed.get("Error", {}).get("Code")
     if code == "ConditionalCheckFailedException":
         return 1
-    return 2 * len(parsed["CancellationReasons"]) if code == "TransactionCanceledException" else 0
+    if code == "TransactionCanceledException":
+        return 2 * len(parsed.get("CancellationReasons", ()))
+    return 0
 
 
 def summary(tally: Tally, meter: Meter, started: float) -> dict[str, Any]:
@@ -100,6 +102,7 @@ COUNTERS = (
     "already_done",
     "failed",
     "unknown",
+    "payload_changed",
     "released",
     "abandoned",
     "empty_receives",

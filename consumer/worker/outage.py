@@ -1,18 +1,19 @@
 """Outlasts a ledger that is down without spending the receives of the messages in hand.
 
 A receive is a message's budget: with a maxReceiveCount of 2, two of them lost to an outage put a
-healthy message into the DLQ. So while the ledger is down, what is in hand stays in hand, hidden,
-for `HOLD_SECONDS`; one caller at a time tries again; and nobody receives.
+healthy message into the DLQ. So while the ledger is down, what is in hand stays in hand for
+`HOLD_SECONDS`, kept hidden by the heartbeat; one caller at a time tries again; and no receive
+begins.
 """
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
 from threading import Event, Lock
 from typing import TypeVar
 
-from .holdings import Holdings
 from .journal import Events
 from .message import Message
 from .ports import Claim, Completion, Ledger, LedgerDown
@@ -30,26 +31,35 @@ log = logging.getLogger(__name__)
 
 
 class Outage:
-    """Whether the ledger is down, and the waiting until it is up; shared by all lanes."""
+    """Whether the ledger is down, and the waiting until it is up; shared by all lanes.
 
-    def __init__(self, holdings: Holdings, stopping: Event, journal: Events) -> None:
-        self._holdings = holdings
+    `stopping` is set when a stop is asked for.
+    """
+
+    def __init__(self, stopping: Event, journal: Events) -> None:
         self._stopping = stopping
         self._journal = journal
         self._trial = Lock()  # held by the one caller that may try
         self._down = Event()
         self._failures = 0
+        self._successes = 0
         self._since = 0.0
+        self._deadline = math.inf
 
     @property
     def is_down(self) -> bool:
         """Whether the last call to the ledger failed."""
         return self._down.is_set()
 
-    def outlast(self, call: Callable[[], T]) -> T:
+    def hurry(self, deadline: float) -> None:
+        """A stop: nobody waits past this moment of the monotonic clock."""
+        self._deadline = deadline
+
+    def outlast(self, call: Callable[[], T], *, until_the_end: bool) -> T:
         """The answer of a call to the ledger, however long that takes within HOLD_SECONDS.
 
-        Raises LedgerDown after that, or when a stop is asked for.
+        A stop ends the waiting at once, or, `until_the_end`, when its time is up. Raises
+        LedgerDown then.
         """
         give_up = time.monotonic() + HOLD_SECONDS
         if not self.is_down:
@@ -58,69 +68,74 @@ class Outage:
             except LedgerDown as error:
                 self._note_down(error)
         while True:
-            self._await_turn(give_up)
+            self._await_turn(give_up, until_the_end=until_the_end)
             try:
                 answer = call()
             except LedgerDown as error:
                 self._note_down(error)
-                if time.monotonic() >= give_up:
-                    raise
             else:
                 self._note_up()
                 return answer
             finally:
                 self._trial.release()
 
-    def await_up(self, probe: Callable[[], None]) -> bool:
-        """Before a receive: True at once where all is well; else probe until the ledger is up.
+    def await_up(self, probe: Callable[[], None], over: Callable[[], bool]) -> bool:
+        """Before a receive: return at once where all is well, else probe until the ledger is up.
 
-        A probe costs no receive, which a try with a message would. True if it was down.
+        A probe costs no receive, which a try with a message would. Also returns when receiving is
+        `over`. True if the ledger was down.
         """
         was_down = self.is_down
-        successes = 0
-        while self.is_down and not self._stopping.is_set():
+        while self.is_down and not over():
             if not self._trial.acquire(timeout=_TICK):
                 continue
             try:
-                successes = self._probe_once(probe, successes)
+                self._probe_once(probe, over)
             finally:
                 self._trial.release()
         return was_down
 
-    def _probe_once(self, probe: Callable[[], None], successes: int) -> int:
-        if not self.is_down or self._pause(time.monotonic() + LONGEST_PAUSE):
-            return 0
+    def _probe_once(self, probe: Callable[[], None], over: Callable[[], bool]) -> None:
+        self._pause(lambda: over() or not self.is_down)
+        if over() or not self.is_down:
+            return
         try:
             probe()
         except LedgerDown as error:
             self._note_down(error)
-            return 0
-        if successes + 1 == PROBES:
+            return
+        self._failures = 0
+        self._successes += 1
+        if self._successes == PROBES:
             self._note_up()
-        return successes + 1
 
-    def _await_turn(self, give_up: float) -> None:
+    def _await_turn(self, give_up: float, *, until_the_end: bool) -> None:
         """Return with `_trial` held; raises LedgerDown when the time is up or a stop comes."""
-        while not self._trial.acquire(timeout=_TICK):
-            self._holdings.keep()
-            if self._stopping.is_set() or time.monotonic() >= give_up:
-                raise LedgerDown("waited in vain for the ledger to come back")
-        if self.is_down and self._pause(give_up):
-            self._trial.release()
-            raise LedgerDown("waited in vain for the ledger to come back")
 
-    def _pause(self, give_up: float) -> bool:
-        """Wait with exponential backoff and jitter, keeping messages hidden; True on a stop."""
+        def in_vain() -> bool:
+            asked = self._stopping.is_set() and not until_the_end
+            return asked or time.monotonic() >= min(give_up, self._deadline)
+
+        while not in_vain():
+            if not self._trial.acquire(timeout=_TICK):
+                continue
+            if self.is_down:
+                self._pause(in_vain)
+            if not in_vain():
+                return
+            self._trial.release()
+        raise LedgerDown("waited in vain for the ledger to come back")
+
+    def _pause(self, in_vain: Callable[[], bool]) -> None:
+        """Wait with exponential backoff and jitter, or until there is nothing to wait for."""
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures, 10))
-        until = min(give_up, time.monotonic() + random.uniform(longest / 2, longest))
-        while (left := until - time.monotonic()) > 0:
-            if self._stopping.wait(min(_TICK, left)):
-                return True
-            self._holdings.keep()
-        return self._stopping.is_set()
+        until = time.monotonic() + random.uniform(longest / 2, longest)
+        while not in_vain() and (left := until - time.monotonic()) > 0:
+            time.sleep(min(_TICK, left))
 
     def _note_down(self, error: LedgerDown) -> None:
         self._failures += 1
+        self._successes = 0
         if self.is_down:
             return
         self._down.set()
@@ -134,7 +149,7 @@ class Outage:
         self._journal.event("outage", state="down", reason=str(error))
 
     def _note_up(self) -> None:
-        self._failures = 0
+        self._failures = self._successes = 0
         if self.is_down:
             self._down.clear()
             seconds = time.monotonic() - self._since
@@ -143,7 +158,11 @@ class Outage:
 
 
 class PatientLedger:
-    """A ledger whose claims and completions outlast an outage."""
+    """A ledger whose claims and completions outlast an outage.
+
+    A stop ends the waiting for a claim, whose messages are given back; work that is done waits for
+    its completion as long as the stop allows.
+    """
 
     def __init__(self, ledger: Ledger, outage: Outage) -> None:
         self._ledger = ledger
@@ -155,12 +174,12 @@ class PatientLedger:
 
     def claim(self, messages: Sequence[Message]) -> list[Claim]:
         """See the ledger's; a claim that did happen is found by its delivery and not repeated."""
-        return self._outage.outlast(lambda: self._ledger.claim(messages))
+        return self._outage.outlast(lambda: self._ledger.claim(messages), until_the_end=False)
 
     def complete(self, messages: Sequence[Message]) -> list[Completion]:
         """See the ledger's; a completion that did happen is found and not repeated."""
-        return self._outage.outlast(lambda: self._ledger.complete(messages))
+        return self._outage.outlast(lambda: self._ledger.complete(messages), until_the_end=True)
 
-    def fail(self, reasons: Sequence[tuple[Message, str]]) -> None:
+    def fail(self, reasons: Sequence[tuple[Message, str]]) -> list[bool]:
         """See the ledger's; not worth waiting for: a failed message is in the queue anyway."""
-        self._ledger.fail(reasons)
+        return self._ledger.fail(reasons)

@@ -46,11 +46,15 @@ class Pipeline:
     def _process(self, wave: Sequence[Message], done: list[Message]) -> None:
         fresh = []
         for message in wave:
-            if message.id in self.finished:
+            if self.finished.has(message.id, message.digest):
                 self._note_done(message, "cached", done)
             else:
                 fresh.append(message)
-        self._work_through(self._claim(fresh, done), done)
+        claimed = self._claim(fresh, done)
+        if claimed and done:  # do not let what is done wait for the work
+            self._delete(done)
+            done.clear()
+        self._work_through(claimed, done)
 
     def _claim(self, fresh: Sequence[Message], done: list[Message]) -> list[Message]:
         claimed = []
@@ -61,6 +65,8 @@ class Pipeline:
             self.journal.event(claim.value, message)
             if claim is Claim.CLAIMED:
                 claimed.append(message)
+            elif claim is Claim.CHANGED:
+                self._leave_changed(message)
             else:
                 self._leave(message, "its claim could not be made sure")
         return claimed
@@ -109,10 +115,14 @@ class Pipeline:
                 self.journal.event(completion.value, message)
                 self._leave(message, "its completion could not be made sure")
                 continue
+            if completion is Completion.CHANGED:
+                self.journal.event(completion.value, message)
+                self._leave_changed(message)
+                continue
             effect = completion is Completion.EFFECT
             self.journal.event("completed", message, effect=effect)
             self.tally.count(completion.value)
-            self.finished.add(message.id)
+            self.finished.add(message.id, message.digest)
             done.append(message)
 
     def _fail(self, failed: Sequence[tuple[Message, str]]) -> None:
@@ -120,12 +130,13 @@ class Pipeline:
             self.tally.count("failed")
             log.warning("message %s failed, it stays in the queue: %s", message.id, reason)
         try:
-            self.ledger.fail(failed)
+            recorded = self.ledger.fail(failed)
         except LedgerDown as error:
             log.warning("%s failures are not recorded: %s", len(failed), error)
             return
-        for message, _ in failed:
-            self.journal.event("failed", message)
+        for (message, _), is_recorded in zip(failed, recorded, strict=True):
+            if is_recorded:
+                self.journal.event("failed", message)
 
     def _delete(self, done: Sequence[Message]) -> None:
         if not done:
@@ -156,8 +167,19 @@ class Pipeline:
     def _note_done(self, message: Message, event: str, done: list[Message]) -> None:
         self.journal.event(event, message)
         self.tally.count("already_done")
-        self.finished.add(message.id)
-        done.append(message)
+        self.finished.add(message.id, message.digest)
+        if self.holdings.start(message):
+            done.append(message)
+
+    def _leave_changed(self, message: Message) -> None:
+        self.holdings.drop([message])
+        self.tally.count("payload_changed")
+        log.warning(
+            "message %s (MessageId %s) has another body than the one that was completed under its "
+            "id; it is not deleted and ends in the DLQ; send it again under an id of its own",
+            message.id,
+            message.sqs_id,
+        )
 
     def _leave(self, message: Message, why: str) -> None:
         self.holdings.drop([message])

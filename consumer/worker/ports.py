@@ -13,6 +13,8 @@ class Claim(Enum):
 
     CLAIMED = "claimed"
     ALREADY_DONE = "already_done"
+    CHANGED = "payload_changed"
+    """Another body was completed under this id: not a second delivery of it."""
     UNKNOWN = "claim_unknown"
 
 
@@ -23,6 +25,8 @@ class Completion(Enum):
     """This write moved the row to COMPLETED: the one effect."""
     ALREADY_DONE = "already_done"
     """Another delivery had done so before."""
+    CHANGED = "payload_changed"
+    """Another message had done so before: its body is not this one's."""
     UNKNOWN = "complete_unknown"
 
 
@@ -74,4 +78,4 @@ class Ledger(Protocol):
     def probe(self) -> None: ...
     def claim(self, messages: Sequence[Message]) -> list[Claim]: ...
     def complete(self, messages: Sequence[Message]) -> list[Completion]: ...
-    def fail(self, reasons: Sequence[tuple[Message, str]]) -> None: ...
+    def fail(self, reasons: Sequence[tuple[Message, str]]) -> list[bool]: ...

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .variables import CALL_POINTS
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -17,6 +19,8 @@ class Rule:
 def _rule(problem: str, broken: Callable[[Mapping[str, Any]], bool], *names: str) -> Rule:
     return Rule(frozenset(names), broken, problem)
 
+
+_CRASHES = ("CRASH_AFTER_RECEIVE", "CRASH_AFTER_SIDE_EFFECT", "CRASH_AT")
 
 RULES = (
     _rule(
@@ -55,11 +59,11 @@ RULES = (
         "MESSAGE_STATUS_TABLE",
     ),
     _rule(
-        "CRASH_AFTER_RECEIVE=1, CRASH_AFTER_SIDE_EFFECT=1: set one of them, "
-        "the first leaves no message that could reach the second",
-        lambda v: v["CRASH_AFTER_RECEIVE"] and v["CRASH_AFTER_SIDE_EFFECT"],
-        "CRASH_AFTER_RECEIVE",
-        "CRASH_AFTER_SIDE_EFFECT",
+        "CRASH_AFTER_RECEIVE={CRASH_AFTER_RECEIVE:d}, "
+        "CRASH_AFTER_SIDE_EFFECT={CRASH_AFTER_SIDE_EFFECT:d}, CRASH_AT={CRASH_AT!r}: "
+        "set one of them, a consumer dies at one boundary only",
+        lambda v: sum(bool(v[name]) for name in _CRASHES) > 1,
+        *_CRASHES,
     ),
     _rule(
         "CRASH_AT={CRASH_AT!r}: there is that boundary only in plain mode, "
@@ -77,6 +81,55 @@ RULES = (
         lambda v: v["CRASH_AT"] == "in-heartbeat" and not v["HEARTBEAT_SECONDS"],
         "CRASH_AT",
         "HEARTBEAT_SECONDS",
+    ),
+    _rule(
+        "EFFECT_URL={EFFECT_URL!r}, EFFECT_MODE={EFFECT_MODE!r}: set both or neither",
+        lambda v: bool(v["EFFECT_URL"]) != bool(v["EFFECT_MODE"]),
+        "EFFECT_URL",
+        "EFFECT_MODE",
+    ),
+    _rule(
+        "EFFECT_MODE={EFFECT_MODE!r}: keeps its records in MESSAGE_STATUS_TABLE; set both tables",
+        lambda v: v["EFFECT_MODE"] in {"outbox", "saga"} and not v["MESSAGE_STATUS_TABLE"],
+        "EFFECT_MODE",
+        "MESSAGE_STATUS_TABLE",
+    ),
+    _rule(
+        "EFFECT_MODE='outbox': needs USE_TRANSACTIONAL_WRITES=1, "
+        "the intent is part of the completion's transaction",
+        lambda v: v["EFFECT_MODE"] == "outbox" and not v["USE_TRANSACTIONAL_WRITES"],
+        "EFFECT_MODE",
+        "USE_TRANSACTIONAL_WRITES",
+    ),
+    _rule(
+        "EFFECT_MODE='outbox', COMMIT_BATCH={COMMIT_BATCH}: must be 1, "
+        "two intents of one transaction could want the same row",
+        lambda v: v["EFFECT_MODE"] == "outbox" and v["COMMIT_BATCH"] > 1,
+        "EFFECT_MODE",
+        "COMMIT_BATCH",
+    ),
+    _rule(
+        "CRASH_AT={CRASH_AT!r}: EFFECT_MODE={EFFECT_MODE!r} makes no such call; "
+        "saga makes all six, the other ways charge",
+        lambda v: (
+            v["CRASH_AT"] in CALL_POINTS
+            and v["EFFECT_MODE"] != "saga"
+            and not (v["EFFECT_MODE"] and v["CRASH_AT"].endswith("-charge"))
+        ),
+        "CRASH_AT",
+        "EFFECT_MODE",
+    ),
+    _rule(
+        "CRASH_MAX_RECEIVES={CRASH_MAX_RECEIVES}: needs CRASH_AT, CRASH_AFTER_RECEIVE or "
+        "CRASH_AFTER_SIDE_EFFECT",
+        lambda v: (
+            v["CRASH_MAX_RECEIVES"]
+            and not (v["CRASH_AT"] or v["CRASH_AFTER_RECEIVE"] or v["CRASH_AFTER_SIDE_EFFECT"])
+        ),
+        "CRASH_MAX_RECEIVES",
+        "CRASH_AT",
+        "CRASH_AFTER_RECEIVE",
+        "CRASH_AFTER_SIDE_EFFECT",
     ),
     _rule(
         "SLEEP_MIN_SECONDS={SLEEP_MIN_SECONDS:g}, SLEEP_MAX_SECONDS={SLEEP_MAX_SECONDS:g}: "

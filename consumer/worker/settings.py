@@ -45,6 +45,7 @@ class Settings:
     crash_after_receive: bool
     crash_after_side_effect: bool
     crash_at: str
+    crash_max_receives: int
     idempotency_cache_size: int
     message_limit: int
     idle_timeout_seconds: float
@@ -52,6 +53,9 @@ class Settings:
     message_status_table: str
     message_completed_table: str
     use_transactional_writes: bool
+    effect_url: str
+    effect_mode: str
+    effect_timeout_seconds: float
     log_level: str
     log_format: str
     journal_path: str
@@ -108,7 +112,7 @@ def usage() -> str:
 def _value(variable: Variable, text: str) -> Any:
     if text:
         return variable.parse(text)
-    return "" if variable.kind in {"text", "url", "choice"} else None
+    return "" if variable.kind in {"text", "url", "address", "choice"} else None
 
 
 def _misspelt(environ: Mapping[str, str]) -> list[str]:

@@ -69,8 +69,8 @@ class Turnstile:
                 self._width = 1
             self._settle()
 
-    def failed(self, permit: Permit) -> None:
-        """A receive failed, which says nothing about whether the queue is idle."""
+    def give_up(self, permit: Permit) -> None:
+        """Nothing could be received, which does not say that the queue is idle."""
         with self._changed:
             self._active_at = time.monotonic()
         self.leave(permit, 0)

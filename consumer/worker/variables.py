@@ -22,13 +22,25 @@ CRASH_POINTS = (
     "in-heartbeat",
     "in-shutdown",
 )
+CALLS = ("reserve", "charge", "ship", "cancel", "refund", "release")
+"""What can be asked of the services outside; each is a crash point before and after."""
+CALL_POINTS = tuple(f"{side}-{call}" for call in CALLS for side in ("before", "after"))
 LONGEST_VISIBILITY = 43_200
 """12 hours: the longest that SQS hides a message in all (quirk 2)."""
 
 
+_ALLOWED = {
+    "flag": "0 or 1",
+    "text": "any text",
+    "url": "a queue URL such as https://sqs.us-west-1.amazonaws.com/123456789012/name",
+    "address": "an address such as https://payments.example.com/v1",
+    "table": "the name of a table, 3 to 255 of A-Z a-z 0-9 _ . -, or its ARN",
+}
+
+
 @dataclass(frozen=True)
 class Variable:
-    """One variable: `kind` is text, url, integer, number, flag or choice; None is 'no limit'."""
+    """One variable: `kind` is a key of `_PARSERS`; None is 'no limit'."""
 
     name: str
     kind: str
@@ -41,14 +53,10 @@ class Variable:
     @property
     def allowed(self) -> str:
         """What a value may be, in words."""
-        if self.kind == "flag":
-            return "0 or 1"
+        if self.kind in _ALLOWED:
+            return _ALLOWED[self.kind]
         if self.kind == "choice":
             return "one of " + ", ".join(choice or "(empty)" for choice in self.choices)
-        if self.kind == "url":
-            return "a queue URL such as https://sqs.us-west-1.amazonaws.com/123456789012/name"
-        if self.kind == "text":
-            return "any text"
         noun = "a whole number" if self.kind == "integer" else "a number"
         if self.high is None:
             return noun if self.low is None else f"{noun}, {self.low:g} or more"
@@ -73,8 +81,11 @@ def _integer(text: str) -> int:
 
 
 def _number(text: str) -> float:
+    """In ASCII digits: `float` alone would take underscores and the digits of any script."""
+    if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text.strip()):
+        raise ValueError(text)
     value = float(text)
-    if not math.isfinite(value) or "_" in text:
+    if not math.isfinite(value):
         raise ValueError(text)
     return value
 
@@ -89,10 +100,26 @@ def _url(text: str) -> str:
     return text
 
 
+def _address(text: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s?#]+(/[^\s?#]*)?", text):
+        raise ValueError(text)
+    return text
+
+
+def _table(text: str) -> str:
+    if not re.fullmatch(
+        r"(arn:[a-z-]+:dynamodb:[a-z0-9-]+:[0-9]{12}:table/)?[A-Za-z0-9_.-]{3,255}", text
+    ):
+        raise ValueError(text)
+    return text
+
+
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "text": str,
     "choice": str,
     "url": _url,
+    "address": _address,
+    "table": _table,
     "integer": _integer,
     "number": _number,
     "flag": _flag,
@@ -161,7 +188,14 @@ VARIABLES = (
         "choice",
         "",
         "Crash at this boundary of the path; empty = never.",
-        choices=("", *CRASH_POINTS),
+        choices=("", *CRASH_POINTS, *CALL_POINTS),
+    ),
+    Variable(
+        "CRASH_MAX_RECEIVES",
+        "integer",
+        "0",
+        "Crash only with a message received at most so often; 0 = any. With 1 each is hit once.",
+        0,
     ),
     Variable(
         "IDEMPOTENCY_CACHE_SIZE", "integer", "1000", "In-memory LRU of finished ids; 0 = off.", 0
@@ -177,14 +211,28 @@ VARIABLES = (
     Variable(
         "REJECT_PAYLOAD_MARKER", "text", "", "Reject messages whose body contains it; empty = off."
     ),
-    Variable("MESSAGE_STATUS_TABLE", "text", "", "Table of states; both tables or neither."),
-    Variable("MESSAGE_COMPLETED_TABLE", "text", "", "Table of completions; both or neither."),
+    Variable("MESSAGE_STATUS_TABLE", "table", "", "Table of states; both tables or neither."),
+    Variable("MESSAGE_COMPLETED_TABLE", "table", "", "Table of completions; both or neither."),
     Variable(
         "USE_TRANSACTIONAL_WRITES",
         "flag",
         "0",
         "Status and completion record in one transaction. Needs the tables.",
     ),
+    Variable(
+        "EFFECT_URL",
+        "address",
+        "",
+        "The services that the work calls; empty: it calls none.",
+    ),
+    Variable(
+        "EFFECT_MODE",
+        "choice",
+        "",
+        "How it calls them, see the README; needs EFFECT_URL.",
+        choices=("", "naive", "check", "key", "outbox", "saga"),
+    ),
+    Variable("EFFECT_TIMEOUT_SECONDS", "number", "5", "How long an answer may take.", 0.1, 900),
     Variable(
         "LOG_LEVEL",
         "choice",

@@ -81,8 +81,9 @@ class Writer:
             waiting = self._settle_once(groups, waiting, outcomes)
             if not waiting:
                 break
-            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)
-            self._sleep(random.uniform(0, pause))
+            if attempt < _TRIES - 1:
+                pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)
+                self._sleep(random.uniform(0, pause))
         for index in waiting:
             outcomes[index] = Unsettled(f"conflicts after {_TRIES} tries")
         return [outcomes[index] for index in range(len(groups))]
@@ -152,7 +153,7 @@ class Writer:
         if code == "ConditionalCheckFailedException":
             return [Refused((answer.get("Item", {}),))]
         if code == "TransactionCanceledException":
-            return _by_group(answer["CancellationReasons"], writes)
+            return _by_group(answer.get("CancellationReasons", []), writes)
         if code == "TransactionConflictException":
             return [Unsettled("TransactionConflict")]
         if code == "ValidationException":
