@@ -37,6 +37,7 @@ class Proxy:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+        self.pid = self._child.pid
         wait_for(self._healthy, what=f"microburst on {self.endpoint}")
         self.rules(rules)
 

@@ -1,0 +1,55 @@
+"""The five that are measured side by side: what each runs and with which settings; runs nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CONSUMER = HERE.parents[1] / "consumer"
+NO_WORK = {
+    "SLEEP_MIN_SECONDS": "0",
+    "SLEEP_MAX_SECONDS": "0",
+    "USE_TRANSACTIONAL_WRITES": "1",
+    "LOG_FORMAT": "json",
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One row of the table. `share`: of --messages, since a slow loop needs fewer for its rate."""
+
+    key: str
+    name: str
+    folder: Path
+    script: str
+    share: float
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+def consumer(key: str, name: str, share: float, **settings: str) -> Subject:
+    """The consumer with no simulated work, in transactional mode, and these settings."""
+    return Subject(key, name, CONSUMER, "consume.py", share, {**NO_WORK, **settings})
+
+
+def tuned(lanes: int) -> Subject:
+    """Full batches, grouped commits, this many lanes."""
+    settings = {"MAX_MESSAGES": "10", "COMMIT_BATCH": "10", "CONCURRENCY": str(lanes)}
+    return consumer(f"lanes-{lanes}", f"{lanes} lane(s), grouped commits", 1, **settings)
+
+
+LANES = 16
+"""Of the tuned consumer: more than keep a local stack busy, few enough to be idle in part."""
+DEFAULT = consumer("default", "(a) consumer, defaults", 0.1)
+BATCH = consumer("batch", "(b) consumer, MAX_MESSAGES=10", 0.25, MAX_MESSAGES="10")
+TUNED = consumer(
+    "tuned",
+    f"(c) consumer, tuned: {LANES} lanes",
+    1,
+    MAX_MESSAGES="10",
+    COMMIT_BATCH="10",
+    CONCURRENCY=str(LANES),
+)
+REFERENCE = Subject("reference", "(d) reference loop", HERE, "reference_loop.py", 0.1)
+FLOOR = Subject("floor", "(e) floor: no idempotency", HERE, "floor_loop.py", 1)
+ALL = (DEFAULT, BATCH, TUNED, REFERENCE, FLOOR)
