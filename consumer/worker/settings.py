@@ -112,7 +112,7 @@ def usage() -> str:
 def _value(variable: Variable, text: str) -> Any:
     if text:
         return variable.parse(text)
-    return "" if variable.kind in {"text", "url", "address", "choice"} else None
+    return None if variable.kind in {"integer", "number"} else ""
 
 
 def _misspelt(environ: Mapping[str, str]) -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 
 from worker import settings
 from worker.settings import BadSettings, Settings, read
-from worker.variables import CRASH_POINTS, VARIABLES, Variable
+from worker.variables import CALL_POINTS, CRASH_POINTS, VARIABLES, Variable
 
 URL = "https://sqs.us-west-1.amazonaws.com/123456789012/queue"
 MINIMUM = {"QUEUE_URL": URL}
@@ -28,6 +28,7 @@ DEFAULTS = {
     "CRASH_AFTER_RECEIVE": False,
     "CRASH_AFTER_SIDE_EFFECT": False,
     "CRASH_AT": "",
+    "CRASH_MAX_RECEIVES": 0,
     "IDEMPOTENCY_CACHE_SIZE": 1000,
     "MESSAGE_LIMIT": 0,
     "IDLE_TIMEOUT_SECONDS": 0.0,
@@ -35,11 +36,18 @@ DEFAULTS = {
     "MESSAGE_STATUS_TABLE": "",
     "MESSAGE_COMPLETED_TABLE": "",
     "USE_TRANSACTIONAL_WRITES": False,
+    "EFFECT_URL": "",
+    "EFFECT_MODE": "",
+    "EFFECT_TIMEOUT_SECONDS": 5.0,
     "LOG_LEVEL": "INFO",
     "LOG_FORMAT": "text",
     "JOURNAL_PATH": "",
     "ENV_FILE": "",
 }
+
+SERVICES = {"EFFECT_URL": "http://127.0.0.1:8080/shop"}
+SAGA = {**TABLES, **SERVICES, "EFFECT_MODE": "saga"}
+OUTBOX = {**SAGA, "EFFECT_MODE": "outbox", "USE_TRANSACTIONAL_WRITES": "1"}
 
 # What else has to be set so that no rule between settings stands in a value's way.
 COMPANY = {
@@ -52,13 +60,28 @@ COMPANY = {
     "USE_TRANSACTIONAL_WRITES": TABLES,
     "MESSAGE_STATUS_TABLE": {"MESSAGE_COMPLETED_TABLE": "completed"},
     "MESSAGE_COMPLETED_TABLE": {"MESSAGE_STATUS_TABLE": "status"},
-    "CRASH_AT": {**TABLES, "HEARTBEAT_SECONDS": "1"},
+    "CRASH_AT": {**SAGA, "HEARTBEAT_SECONDS": "1"},
+    "CRASH_MAX_RECEIVES": {"CRASH_AFTER_RECEIVE": "1"},
+    "EFFECT_MODE": {**OUTBOX},
 }
+
+ARN = "arn:aws:dynamodb:us-west-1:123456789012:table/some-table"
+ARNS_WRONG = [
+    ARN.replace("dynamodb", "sqs"),
+    ARN.replace("123456789012", "12345"),
+    ARN.removesuffix("some-table"),
+    f"{ARN}/index/i",
+    f"{ARN}\n",
+]
 
 NUMERIC = [variable for variable in VARIABLES if variable.kind in {"integer", "number"}]
 WRONG = {
     "integer": ["ten", "1.5", "1e1", "0x10", "1_0", "1,0", "--1", "9" * 30, "１"],
-    "number": ["ten", "nan", "inf", "-inf", "1e999", "1_0", "1,5", "0x10", "1 2"],
+    "number": [
+        *["ten", "nan", "inf", "-inf", "1e999", "1_0", "1,5", "0x10", "1 2"],
+        *["１", "1.５", "٣", "1e２", ".", "1e", "--1", "1.2.3"],
+    ],
+    "table": ["ab", "x" * 256, "a b c", "tablé", "a/b", "{one}", "１２３", *ARNS_WRONG],
     "flag": ["yes", "true", "2", "-1", "1.0"],
     "url": [
         "queue",
@@ -67,6 +90,7 @@ WRONG = {
         "https://host",
         "http://h /q",
     ],
+    "address": ["payments", "ftp://host/v1", "https://", "http://h /v1", "http://h/v1?key=1"],
 }
 
 
@@ -146,7 +170,7 @@ def test_a_value_of_the_wrong_type_is_named_with_what_is_allowed(
 
 @pytest.mark.parametrize("variable", named([v for v in VARIABLES if v.kind == "choice"]))
 def test_a_choice_takes_its_choices_and_nothing_else(variable: Variable) -> None:
-    for choice in variable.choices:
+    for choice in filter(None, variable.choices):
         environ = {**MINIMUM, **COMPANY.get(variable.name, {}), variable.name: choice}
         assert value(read(environ), variable.name) == choice
     for text in ("nonsense", variable.choices[-1].swapcase(), f"{variable.choices[-1]} "):
@@ -170,12 +194,31 @@ def test_text_is_taken_as_it_stands(variable: Variable) -> None:
     assert value(read(environ), variable.name) == text
 
 
+@pytest.mark.parametrize("variable", named([v for v in VARIABLES if v.kind == "table"]))
+@pytest.mark.parametrize(
+    "text",
+    ["abc", "A-Z_a.z-0", "x" * 255, ARN, ARN.replace("arn:aws:", "arn:aws-us-gov:")],
+    ids=["short", "every kind", "long", "arn", "gov"],
+)
+def test_a_table_is_a_name_or_an_arn(variable: Variable, text: str) -> None:
+    environ = {**MINIMUM, **COMPANY[variable.name], variable.name: text}
+    assert value(read(environ), variable.name) == text
+
+
+@pytest.mark.parametrize("variable", named([v for v in NUMERIC if v.kind == "number"]))
+def test_a_number_may_have_a_point_an_exponent_and_a_sign(variable: Variable) -> None:
+    for text, meant in (("1", 1), ("+1.", 1), ("1e0", 1), (".5E+1", 5), (" 1.0 ", 1)):
+        if variable.name != "CRASH_RATE" or meant == 1:
+            environ = {**MINIMUM, **COMPANY.get(variable.name, {}), variable.name: text}
+            assert value(read(environ), variable.name) == meant
+
+
 @pytest.mark.parametrize(
     ("environ", "names"),
     [
         ({"QUEUE_URL": ""}, ["QUEUE_URL"]),
         ({"MESSAGE_STATUS_TABLE": "one"}, ["MESSAGE_STATUS_TABLE", "MESSAGE_COMPLETED_TABLE"]),
-        ({"MESSAGE_COMPLETED_TABLE": "{one}"}, ["MESSAGE_STATUS_TABLE", "MESSAGE_COMPLETED_TABLE"]),
+        ({"MESSAGE_COMPLETED_TABLE": "one"}, ["MESSAGE_STATUS_TABLE", "MESSAGE_COMPLETED_TABLE"]),
         (
             {"MESSAGE_STATUS_TABLE": "one", "MESSAGE_COMPLETED_TABLE": "one"},
             ["MESSAGE_STATUS_TABLE", "MESSAGE_COMPLETED_TABLE"],
@@ -184,7 +227,24 @@ def test_text_is_taken_as_it_stands(variable: Variable) -> None:
         ({"CRASH_AFTER_SIDE_EFFECT": "1"}, ["CRASH_AFTER_SIDE_EFFECT", "MESSAGE_STATUS_TABLE"]),
         (
             {**TABLES, "CRASH_AFTER_RECEIVE": "1", "CRASH_AFTER_SIDE_EFFECT": "1"},
-            ["CRASH_AFTER_RECEIVE", "CRASH_AFTER_SIDE_EFFECT"],
+            ["CRASH_AFTER_RECEIVE=1", "CRASH_AFTER_SIDE_EFFECT=1", "CRASH_AT=''"],
+        ),
+        (
+            {"CRASH_AFTER_RECEIVE": "1", "CRASH_AT": "in-work"},
+            ["CRASH_AFTER_RECEIVE=1", "CRASH_AFTER_SIDE_EFFECT=0", "CRASH_AT='in-work'"],
+        ),
+        (
+            {**TABLES, "CRASH_AFTER_SIDE_EFFECT": "1", "CRASH_AT": "after-delete"},
+            ["CRASH_AFTER_RECEIVE=0", "CRASH_AFTER_SIDE_EFFECT=1", "CRASH_AT='after-delete'"],
+        ),
+        (
+            {
+                **TABLES,
+                "CRASH_AFTER_RECEIVE": "1",
+                "CRASH_AFTER_SIDE_EFFECT": "1",
+                "CRASH_AT": "in-work",
+            },
+            ["CRASH_AFTER_RECEIVE=1", "CRASH_AFTER_SIDE_EFFECT=1", "CRASH_AT='in-work'"],
         ),
         ({"CRASH_AT": "between-writes"}, ["CRASH_AT", "USE_TRANSACTIONAL_WRITES"]),
         (
@@ -192,6 +252,17 @@ def test_text_is_taken_as_it_stands(variable: Variable) -> None:
             ["CRASH_AT", "USE_TRANSACTIONAL_WRITES"],
         ),
         ({"CRASH_AT": "in-heartbeat"}, ["CRASH_AT", "HEARTBEAT_SECONDS"]),
+        (SERVICES, ["EFFECT_URL", "EFFECT_MODE"]),
+        ({"EFFECT_MODE": "naive"}, ["EFFECT_URL", "EFFECT_MODE"]),
+        ({**SERVICES, "EFFECT_MODE": "saga"}, ["EFFECT_MODE", "MESSAGE_STATUS_TABLE"]),
+        (
+            {**OUTBOX, "USE_TRANSACTIONAL_WRITES": "0"},
+            ["EFFECT_MODE", "USE_TRANSACTIONAL_WRITES"],
+        ),
+        ({**OUTBOX, "COMMIT_BATCH": "2"}, ["EFFECT_MODE", "COMMIT_BATCH=2"]),
+        ({"CRASH_AT": "before-charge"}, ["CRASH_AT", "EFFECT_MODE"]),
+        ({**OUTBOX, "CRASH_AT": "after-refund"}, ["CRASH_AT", "EFFECT_MODE"]),
+        ({"CRASH_MAX_RECEIVES": "1"}, ["CRASH_MAX_RECEIVES=1", "CRASH_AT"]),
         (
             {"SLEEP_MIN_SECONDS": "3", "SLEEP_MAX_SECONDS": "2.5"},
             ["SLEEP_MIN_SECONDS=3", "SLEEP_MAX_SECONDS=2.5"],
@@ -231,6 +302,9 @@ def test_settings_that_do_not_go_together_are_one_problem_that_names_them(
         {"HEARTBEAT_SECONDS": "4.9", "VISIBILITY_TIMEOUT_SECONDS": "5"},
         {"HEARTBEAT_SECONDS": "0", "VISIBILITY_TIMEOUT_SECONDS": "0"},
         {"SHUTDOWN_GRACE_SECONDS": "10.5"},
+        {**SERVICES, "EFFECT_MODE": "naive", "CRASH_AT": "before-charge"},
+        {**OUTBOX, "CRASH_AT": "after-charge", "CRASH_MAX_RECEIVES": "1"},
+        {**SAGA, "CRASH_AT": "after-refund"},
     ],
 )
 def test_settings_that_go_together_pass(environ: dict[str, str]) -> None:
@@ -326,4 +400,4 @@ def test_usage_has_every_variable_with_default_and_range() -> None:
 
 def test_crash_points_are_the_choices_of_crash_at() -> None:
     (crash_at,) = [variable for variable in VARIABLES if variable.name == "CRASH_AT"]
-    assert crash_at.choices == ("", *CRASH_POINTS)
+    assert crash_at.choices == ("", *CRASH_POINTS, *CALL_POINTS)

@@ -47,11 +47,32 @@ ROOMS = (
     room("consumer/worker/writes.py", "botocore.exceptions", "worker.message worker.ports"),
     room("consumer/worker/envfile.py", "dotenv", "worker.settings"),
     room("consumer/worker/settings.py", ours="worker.rules worker.variables"),
-    room("consumer/worker/rules.py"),
+    room("consumer/worker/rules.py", ours="worker.variables"),
     room("consumer/worker/message.py"),
     room("consumer/worker/variables.py"),
     room("consumer/worker/ports.py", ours="worker.message"),
-    room("consumer/worker/journal.py", ours="worker.message"),
+    room("consumer/worker/journal.py"),
+    room("consumer/worker/outside.py"),
+    room("consumer/worker/effects.py", ours="worker.message worker.outside worker.ports"),
+    room(
+        "consumer/worker/outbox.py",
+        "botocore.exceptions",
+        "worker.effects worker.message worker.outside worker.ports worker.writes",
+    ),
+    room(
+        "consumer/worker/relay.py",
+        ours="worker.journal worker.message worker.outbox worker.outside worker.ports",
+    ),
+    room(
+        "consumer/worker/saga.py",
+        "botocore.exceptions",
+        "worker.effects worker.journal worker.message worker.outside worker.ports worker.writes",
+    ),
+    room(
+        "consumer/worker/ways.py",
+        ours="worker.effects worker.journal worker.message worker.outbox worker.outside "
+        "worker.ports worker.relay worker.saga worker.settings worker.writes",
+    ),
     room("consumer/worker/meter.py"),
     room("consumer/worker/cache.py"),
     room("consumer/worker/exits.py"),
@@ -62,7 +83,8 @@ ROOMS = (
         ours="worker.cache worker.holdings worker.journal worker.message worker.meter worker.ports",
     ),
     room(
-        "consumer/worker/faults.py", ours="worker.exits worker.journal worker.message worker.ports"
+        "consumer/worker/faults.py",
+        ours="worker.exits worker.journal worker.message worker.outside worker.ports",
     ),
     room(
         "consumer/worker/holdings.py",
