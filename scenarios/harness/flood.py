@@ -50,7 +50,7 @@ class Flood:
     def until_steady(self) -> None:
         def pending() -> str:
             tick = self._tick("flood")
-            return "" if in_equilibrium(self._ticks) else _told(tick)
+            return "" if in_equilibrium(self._rule, self._ticks) else _told(tick)
 
         patience = self._stage.shared.options.timeout or FLOOD_PATIENCE
         if self._stage.wait_until("equilibrium", pending, patience, TICK_SECONDS):

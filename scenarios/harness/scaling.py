@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from harness.history import Tick
 
 CALM_TICKS = 3  # in a row that must ask for fewer before one consumer leaves
-STEADY_TICKS = 8  # of the window in which equilibrium is looked for
-STEADY_SHARE = 0.1  # by which the backlogs of the window's two halves may differ
-STEADY_SLACK = 3  # messages on top, so that a handful is no trend
+STEADY_TICKS = 10  # of the window in which equilibrium is looked for
+STEADY_SHARE = 0.1  # of its mean, by which the backlog may vary within the window
+STEADY_SLACK = 2  # messages on top, so that a handful is no trend
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,15 @@ def change(ticks: Sequence[Tick]) -> int:
     return 0
 
 
-def in_equilibrium(ticks: Sequence[Tick]) -> bool:
-    """For a whole window nobody was asked to join, and the backlog neither grew nor fell."""
+def in_equilibrium(rule: Rule, ticks: Sequence[Tick]) -> bool:
+    """For a whole window the consumers kept to the latency, and the backlog neither grew nor fell.
+
+    At the upper bound the rule asks for no more, however much waits: that alone is no equilibrium.
+    """
     window = ticks[-STEADY_TICKS:]
-    if len(window) < STEADY_TICKS or any(tick.desired > tick.consumers for tick in window):
+    late = any(tick.backlog > tick.consumers * rule.backlog_per_consumer for tick in window)
+    if late or len(window) < STEADY_TICKS:
         return False
-    half = STEADY_TICKS // 2
-    early = sum(tick.backlog for tick in window[:half]) / half
-    late = sum(tick.backlog for tick in window[half:]) / half
-    return abs(late - early) <= early * STEADY_SHARE + STEADY_SLACK
+    backlogs = [tick.backlog for tick in window]
+    mean = sum(backlogs) / STEADY_TICKS
+    return max(backlogs) - min(backlogs) <= mean * STEADY_SHARE + STEADY_SLACK

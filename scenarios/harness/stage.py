@@ -170,21 +170,27 @@ class Stage:
         seconds: float | None = None,
         every: float = LOOK_EVERY,
     ) -> bool:
-        """Until the condition answers "": anything else is what it still sees."""
+        """Until the condition answers "": anything else is what it still sees.
+
+        It is not waited for once a child has ended otherwise than declared: that is a failure.
+        """
         limit = self.patience if seconds is None else seconds
         deadline = time.monotonic() + limit
         while seen := condition():
             if time.monotonic() > deadline:
                 self.problems.append(f"waited {limit:g} s for {what}; last: {seen}")
                 return False
-            self._check_started()
+            if self._unlike_declared():
+                return False
             self.pause(every)
         return True
 
-    def _check_started(self) -> None:
-        for child in self.children.all:
-            if child.code not in (None, *child.allowed) and not self.tails[child.name].read():
+    def _unlike_declared(self) -> bool:
+        odd = [child for child in self.children.all if not child.as_declared]
+        for child in odd:
+            if not self.tails[child.name].read():
                 self._never_started(child)
+        return bool(odd)
 
     def record(self, tick: Tick) -> None:
         evidence.append(self.folder, "scaling.jsonl", tick)

@@ -34,7 +34,7 @@ def _send(stage: Stage) -> None:
     producer = stage.start_producer()
     stage.await_start(producer)
     stage.wait_until("the producer to end", lambda: "" if producer.code is not None else "it runs")
-    if producer.code != OK:
+    if producer.code not in (None, OK):
         lines = "\n  ".join(producer.tail())
         raise SetupError(f"the producer exited {producer.code}; {producer.log} ends:\n  {lines}")
 

@@ -41,12 +41,16 @@ def test_one_more_leaves_a_tick_later_while_it_stays_calm() -> None:
     assert change(ticks((3, 2), (3, 2), (3, 2), (2, 2))) == 0
 
 
-def test_equilibrium_is_a_window_without_joining_growth_or_fall() -> None:
+def test_equilibrium_is_a_window_within_the_latency_without_growth_or_fall() -> None:
     steady = ticks(*[(4, 4)] * STEADY_TICKS)
-    assert in_equilibrium(steady)
-    assert not in_equilibrium(steady[1:])
-    assert not in_equilibrium([*steady[1:], *ticks((4, 5))])
-    for later in (60, 5):
+    assert in_equilibrium(RULE, steady)
+    assert not in_equilibrium(RULE, steady[1:])
+    assert not in_equilibrium(RULE, [*steady[1:], *ticks((4, 5), backlog=33)])
+    for later in (31, 5):
         half = STEADY_TICKS // 2
         moved = [*steady[:half], *ticks(*[(4, 4)] * half, backlog=later)]
-        assert not in_equilibrium(moved)
+        assert not in_equilibrium(RULE, moved)
+
+
+def test_a_steady_backlog_that_the_most_consumers_cannot_keep_to_the_latency_is_none() -> None:
+    assert not in_equilibrium(RULE, ticks(*[(8, 8)] * STEADY_TICKS, backlog=70))
