@@ -115,7 +115,9 @@ def test_probes_and_failures_never_crash() -> None:
     for point in CRASH_POINTS:
         doomed = Doomed(point)
         doomed.ledger.probe()
-        doomed.ledger.fail([(a_message(), "it broke")])
+        doomed.book.unrecorded = {"b"}
+        failed = [(a_message("a"), "it broke"), (a_message("b"), "it broke")]
+        assert doomed.ledger.fail(failed) == [True, False]
         assert doomed.did == ["probe", "fail"]
 
 

@@ -15,7 +15,7 @@ HOSTILE = "a\nb\r\x1b[31mred\x00\u2028\ud800"
 @pytest.fixture
 def root(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logger]:
     """The root logger without handlers, put back as it was."""
-    names = ("", "worker", "consume")
+    names = ("", "worker")
     levels = {name: logging.getLogger(name).level for name in names}
     monkeypatch.setattr(logging.root, "handlers", [])
     yield logging.root

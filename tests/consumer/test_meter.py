@@ -109,6 +109,11 @@ def test_a_clients_refused_write_costs_a_unit(aws: None) -> None:
             },
             {"write": 4},
         ),
+        (
+            "TransactWriteItems",
+            {"Error": {"Code": "TransactionCanceledException"}},  # without its reasons
+            {"write": 0},
+        ),
         ("UpdateItem", {"Error": {"Code": "InternalServerError"}}, {"write": 0}),
     ],
 )
@@ -139,6 +144,7 @@ def test_the_summary_has_every_counter_and_the_cost() -> None:
     meter.units.count("read", 2)
     figures = summary(tally, meter, 0.0)
     assert set(COUNTERS) <= figures.keys()
+    assert "payload_changed" in COUNTERS
     assert figures["received"] == 3
     assert figures["released"] == 0
     assert figures["calls"] == {"dynamodb.UpdateItem": 3, "sqs.ReceiveMessage": 4}

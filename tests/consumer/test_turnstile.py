@@ -91,10 +91,10 @@ class TestWidth:
         turnstile.leave(enter(turnstile), 1)
         enter(turnstile)
 
-    def test_a_failed_receive_gives_its_turn_back(self, make: Make) -> None:
+    def test_a_receive_given_up_gives_its_turn_back(self, make: Make) -> None:
         turnstile = make(limit=1)
         permit = enter(turnstile)
-        turnstile.failed(permit)
+        turnstile.give_up(permit)
         assert enter(turnstile) == permit
 
 
@@ -197,11 +197,11 @@ class TestIdle:
         turnstile.leave(permit, 0)
         assert turnstile.stopped == "idle"
 
-    def test_a_failed_receive_is_not_idleness(self, make: Make, clock: FakeTime) -> None:
+    def test_a_receive_given_up_is_not_idleness(self, make: Make, clock: FakeTime) -> None:
         turnstile = make(idle_timeout=5)
         permit = enter(turnstile)
         clock.now += 60
-        turnstile.failed(permit)
+        turnstile.give_up(permit)
         assert turnstile.stopped is None
 
     def test_an_outage_is_not_idleness(self, make: Make, clock: FakeTime) -> None:
@@ -237,6 +237,6 @@ class TestClose:
         monkeypatch.setattr(turnstile._changed, "notify_all", lambda: woken.append(1))
         turnstile.leave(enter(turnstile), 1)
         turnstile.finished()
-        turnstile.failed(enter(turnstile))
+        turnstile.give_up(enter(turnstile))
         turnstile.close("signal")
         assert len(woken) == 4

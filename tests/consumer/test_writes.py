@@ -128,12 +128,22 @@ def test_a_conflict_that_stays_is_unsettled_after_a_bounded_number_of_tries() ->
         outcomes = settle(dynamo, *("a" if single else "ab"))
         assert all(isinstance(outcome, Unsettled) for outcome in outcomes)
         assert len(dynamo.calls) == TRIES
+        assert len(dynamo.pauses) == TRIES - 1  # type: ignore[attr-defined]
 
 
 def test_a_conflict_on_a_single_write_is_tried_again() -> None:
     dynamo = ScriptedDynamo(refusal("TransactionConflictException"))
     assert settle(dynamo, "a") == [Written()]
     assert dynamo.names == ["update_item", "update_item"]
+
+
+@pytest.mark.parametrize("reasons", [{}, {"CancellationReasons": []}])
+def test_a_cancellation_whose_reasons_are_missing_is_tried_again(reasons: dict[str, Any]) -> None:
+    for names, pairs in (("ab", False), ("a", True), ("ab", True)):
+        dynamo = ScriptedDynamo(refusal("TransactionCanceledException", **reasons))
+        assert settle(dynamo, *names, pairs=pairs) == [Written()] * len(names)
+        assert len(dynamo.calls) == 2
+        assert len(dynamo.pauses) == 1  # type: ignore[attr-defined]
 
 
 def test_a_cancellation_without_any_reason_ends_too() -> None:

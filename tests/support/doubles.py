@@ -41,6 +41,7 @@ class FakeTime:
 
     def __init__(self, now: float = 100.0) -> None:
         self.now = now
+        self.sleeps: list[float] = []
 
     def monotonic(self) -> float:
         return self.now
@@ -48,9 +49,16 @@ class FakeTime:
     def time(self) -> float:
         return 1_700_000_000.0 + self.now
 
+    def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.now += seconds
+
 
 class FakeStop:
-    """An Event whose waiting moves a `FakeTime` on instead of taking time."""
+    """An Event whose waiting moves a `FakeTime` on instead of taking time.
+
+    It is set from `stop_after` on, where that is given.
+    """
 
     def __init__(self, clock: FakeTime) -> None:
         self._clock = clock
@@ -133,7 +141,10 @@ class FakeInbox:
 
 
 class FakeLedger:
-    """Answers as told, CLAIMED and EFFECT else; raises LedgerDown for the operations in `down`."""
+    """Answers as told, CLAIMED and EFFECT else; raises LedgerDown for the operations in `down`.
+
+    A failure is recorded unless its id is in `unrecorded`.
+    """
 
     def __init__(self) -> None:
         self.claims: dict[str, Claim] = {}
@@ -141,6 +152,7 @@ class FakeLedger:
         self.down: set[str] = set()
         self.calls: list[tuple[str, list[str]]] = []
         self.failed: list[tuple[str, str]] = []
+        self.unrecorded: set[str] = set()
 
     def probe(self) -> None:
         self._called("probe", [])
@@ -153,9 +165,15 @@ class FakeLedger:
         self._called("complete", messages)
         return [self.completions.get(message.id, Completion.EFFECT) for message in messages]
 
-    def fail(self, reasons: Sequence[tuple[Message, str]]) -> None:
+    def fail(self, reasons: Sequence[tuple[Message, str]]) -> list[bool]:
         self._called("fail", [message for message, _ in reasons])
-        self.failed += [(message.id, reason) for message, reason in reasons]
+        recorded = [message.id not in self.unrecorded for message, _ in reasons]
+        self.failed += [
+            (message.id, reason)
+            for (message, reason), is_in in zip(reasons, recorded, strict=True)
+            if is_in
+        ]
+        return recorded
 
     def asked(self, name: str) -> list[list[str]]:
         return [ids for called, ids in self.calls if called == name]
