@@ -19,7 +19,10 @@ sys.path.insert(0, str(HERE))
 try:
     from harness import infra
     from harness.arguments import options, parser
+    from harness.compare import as_json as compared_as_json
+    from harness.compare import compare, in_lines
     from harness.judging import Outcome, judge_again
+    from harness.publish import publish
     from harness.report import Report, as_json
     from harness.runner import run_plan
     from harness.scenario import Scenario, Verdict, tuned
@@ -57,6 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
         for case in known.values():
             print(f"{case.name:14} {case.proves}")
         return Exit.PASS
+    if chosen.compare:
+        return _compare(chosen)
     report = Report(sys.stderr if chosen.json else sys.stdout, known)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -67,6 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"run.py: {error}", file=sys.stderr)
         return Exit.SETUP
     report.close(outcomes)
+    _publish(chosen, outcomes, report)
     if chosen.json:
         print(as_json(outcomes, talks_to))
     return Exit.INTERRUPTED if stop.is_set() else exit_code(outcomes)
@@ -82,7 +88,7 @@ def _chosen(known: dict[str, Scenario], arguments: list[str] | None) -> argparse
     unknown = [name for name in names if name not in known]
     if unknown:
         parse.error(f"no scenario {', '.join(unknown)}; there are: {', '.join(known)}")
-    if not names and not chosen.list and not chosen.judge:
+    if not (names or chosen.list or chosen.judge or chosen.compare):
         parse.error("name a scenario, or use --fast, --slow, --all or --list")
     try:
         chosen.plan = [tuned(known[name], options(chosen)) for name in dict.fromkeys(names)]
@@ -104,6 +110,27 @@ def _outcomes(
     reports = (chosen.reports or HERE.parent / "reports").absolute()
     plan = [(turn, case) for turn in range(1, chosen.repeat + 1) for case in chosen.plan]
     return target.described, run_plan(plan, target, options(chosen), reports, report, stop)
+
+
+def _publish(chosen: argparse.Namespace, outcomes: Sequence[Outcome], report: Report) -> None:
+    """The page of the run; a single scenario that was judged again is no run and gets none."""
+    runs = {outcome.folder.parent.resolve() for outcome in outcomes}
+    for run in runs:
+        if not chosen.judge or run == chosen.judge.resolve():
+            publish(run, report.say)
+
+
+def _compare(chosen: argparse.Namespace) -> Exit:
+    try:
+        changes = compare(*chosen.compare)
+    except infra.SetupError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return Exit.SETUP
+    if chosen.json:
+        print(compared_as_json(changes))
+    else:
+        print("\n".join(in_lines(changes)))
+    return Exit.FAIL if any(change.worse for change in changes) else Exit.PASS
 
 
 def _stop(stop: threading.Event) -> None:

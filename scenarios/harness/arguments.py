@@ -27,6 +27,13 @@ def parser(names: Iterable[str], exits: str) -> argparse.ArgumentParser:
     add("--repeat", type=whole(1), default=1, metavar="N", help="run each N times")
     add("--json", action="store_true", help="results as JSON on stdout, progress on stderr")
     add("--judge", type=Path, metavar="DIR", help="judge a saved folder again, run nothing")
+    add(
+        "--compare",
+        type=Path,
+        nargs=2,
+        metavar=("RUN_A", "RUN_B"),
+        help="what changed from one saved run to another; exits with 1 where a verdict got worse",
+    )
     add("--outputs", type=Path, metavar="FILE", help="as of `terraform output -json`")
     add("--reports", type=Path, metavar="DIR", help="where the evidence goes; default reports/")
     _scenario_options(made.add_argument_group("what a scenario does (default: as its case says)"))

@@ -1,4 +1,4 @@
-"""The live view of a flood on a terminal; it draws ticks and knows nothing else."""
+"""The live views on a terminal: running scenarios, and a flood; it draws what it is given."""
 
 from __future__ import annotations
 
@@ -9,9 +9,31 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.history import Tick
+from harness.progress import Progress
 
 WIDTH = 60  # ticks that are drawn, the last ones
 HEIGHTS = " ▁▂▃▄▅▆▇█"
+
+
+def board(rows: Sequence[Progress]) -> RenderableType:
+    """One line for each running scenario; narrow enough for 80 columns."""
+    table = Table(box=None, padding=(0, 1), pad_edge=False)
+    table.add_column("running", min_width=14)
+    for column in ("time", "sent", "in flight", "completed", "redelivered", "DLQ", "consumers"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        numbers = (row.sent, row.in_flight, row.completed, row.redelivered, row.dlq, row.consumers)
+        table.add_row(Text(row.label), f"{row.seconds:.0f} s", *(str(n) for n in numbers))
+    return table
+
+
+def in_words(row: Progress) -> str:
+    """The same for a log."""
+    return (
+        f"{row.label} runs for {row.seconds:.0f} s: {row.sent} sent, {row.in_flight} in flight, "
+        f"{row.completed} completed, {row.redelivered} redelivered, {row.dlq} in the DLQ, "
+        f"{row.consumers} consumers"
+    )
 
 
 def view(name: str, ticks: Sequence[Tick]) -> RenderableType:

@@ -8,20 +8,24 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
 from harness.history import Tick
 from harness.judging import Outcome
-from harness.live import view
+from harness.live import board, in_words, view
+from harness.progress import Progress, Watching
 from harness.scenario import Finding, Scenario, Verdict
 
+LOOK_EVERY = 0.25  # seconds between two pictures on a terminal
+TELL_EVERY = 10.0  # seconds between two lines elsewhere
 STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNKNOWN: "yellow"}
 
 
@@ -32,7 +36,10 @@ class Report:
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
         self._proves = {name: case.proves for name, case in cases.items()}
         self._lock = threading.Lock()
+        self._moves = self._console.is_terminal and not self._console.is_dumb_terminal
+        self._flood = ""
         self._ticks: list[Tick] = []
+        self._running: list[Progress] = []
         self._live: Live | None = None
 
     def say(self, text: str) -> None:
@@ -42,14 +49,63 @@ class Report:
     def show_tick(self, name: str, tick: Tick) -> None:
         """A flood as it goes: a view on a terminal, one line a second elsewhere."""
         with self._lock:
+            self._flood = name
             self._ticks.append(tick)
-            if not self._console.is_terminal:
+            if self._moves:
+                self._draw()
+            else:
                 self._console.print(_line(name, tick), markup=False)
-                return
-            if self._live is None:
-                self._live = Live(console=self._console, auto_refresh=False)
-                self._live.start()
-            self._live.update(view(name, self._ticks), refresh=True)
+
+    @contextmanager
+    def watch(self, run: Path) -> Iterator[None]:
+        """While this lasts, show how far the scenarios are whose evidence goes into this folder."""
+        over = threading.Event()
+        watcher = threading.Thread(target=self._follow, args=(Watching(run), over), daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+            with self._lock:
+                self._end_live()
+
+    def _follow(self, watching: Watching, over: threading.Event) -> None:
+        while not over.wait(LOOK_EVERY if self._moves else TELL_EVERY):
+            rows = watching.look()
+            with self._lock:
+                self._running = rows
+                if self._moves:
+                    self._draw()
+                else:
+                    self._tell(rows)
+
+    def _tell(self, rows: Sequence[Progress]) -> None:
+        for row in rows:
+            if not (
+                self._flood and row.label.startswith(self._flood)
+            ):  # it has told enough, tick by tick
+                self._console.print(f"        {in_words(row)}", markup=False)
+
+    def _draw(self) -> None:
+        if self._live is None:
+            self._live = Live(console=self._console, auto_refresh=False)
+            self._live.start()
+        flood = [view(self._flood, self._ticks)] if self._ticks else []
+        self._live.update(
+            Group(*([board(self._running)] if self._running else []), *flood), refresh=True
+        )
+
+    def _end_live(self) -> None:
+        """The picture of a flood stays; the board of running scenarios goes."""
+        if self._live is None:
+            return
+        self._running = []
+        if self._ticks:
+            self._draw()
+        self._live.transient = not self._ticks
+        self._live.stop()
+        self._live = None
 
     def done(self, outcome: Outcome) -> None:
         """One line for what has ended, more where it did not pass."""
@@ -68,8 +124,7 @@ class Report:
         counts = Counter(_verdict(outcome) for outcome in outcomes)
         summary = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
         with self._lock:
-            if self._live is not None:
-                self._live.stop()
+            self._end_live()
             if self._console.is_terminal and len(outcomes) > 1:
                 self._console.print(self._table(outcomes), soft_wrap=False)
             else:

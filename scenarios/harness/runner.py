@@ -61,7 +61,8 @@ def run_plan(
         shared = Shared(
             target, clients, watchdog, stop, options, folder, report.say, report.show_tick
         )
-        return run_all(named, shared, report.done)
+        with report.watch(folder):
+            return run_all(named, shared, report.done)
 
 
 def run_all(
