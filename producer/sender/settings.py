@@ -46,7 +46,7 @@ def read(arguments: Sequence[str], environ: MutableMapping[str, str]) -> Setting
     try:
         variables, source = load(environ)
     except EnvFileError as error:
-        problems.append(str(error))
+        problems += error.problems
     values: dict[str, Any] = {}
     for flag in FLAGS:
         name, text = _text(flag, getattr(given, flag.name.replace("-", "_")), variables)

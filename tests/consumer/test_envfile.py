@@ -54,6 +54,15 @@ def test_what_the_environment_sets_wins(file: Path) -> None:
     assert environ["MESSAGE_STATUS_TABLE"] == "with spaces"
 
 
+def test_what_the_environment_sets_to_nothing_counts_as_not_set(file: Path) -> None:
+    given = {"QUEUE_URL": "", "AWS_REGION": "", "LOG_LEVEL": ""}
+    environ, source = merged(given, file)
+    assert environ["QUEUE_URL"] == "https://host/1/from-file"
+    assert environ["AWS_REGION"] == "us-west-1"
+    assert environ["LOG_LEVEL"] == ""  # the file does not have it
+    assert str(file) in source
+
+
 def test_a_queue_in_the_environment_takes_nothing_from_a_file_and_says_so(file: Path) -> None:
     given = {"QUEUE_URL": "https://host/1/mine"}
     for environ in (given, {**given, "ENV_FILE": str(file)}):
@@ -86,6 +95,55 @@ def test_a_named_file_that_cannot_be_read_is_refused(file: Path, tmp_path: Path)
         with pytest.raises(BadSettings, match="ENV_FILE=") as caught:
             merged({"ENV_FILE": str(path)}, file)
         assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("AWS_REGION", 1),
+        ("export AWS_REGION", 1),
+        ("AWS_REGION us-west-1", 1),
+        ("=us-west-1", 1),
+        ("AWS_SECRET_ACCESS_KEY='s3cret", 1),
+        ('AWS_SECRET_ACCESS_KEY="s3cret', 1),
+        ("AWS_SECRET_ACCESS_KEY='s3cret'more", 1),
+        ("s3cret", 1),
+        ("A B=C", 1),
+        ("one\nTWO=2\n\nthree", 2),
+    ],
+)
+def test_a_line_that_sets_nothing_is_refused_by_its_number(
+    file: Path, line: str, wrong: int
+) -> None:
+    file.write_text(f"# comment\nQUEUE_URL=https://host/1/q\n\n\n{line}\n  # the end\n")
+    with pytest.raises(BadSettings) as caught:
+        merged({}, file)
+    first, *rest = caught.value.problems
+    assert first.startswith(f"{file}, line 5: ")
+    assert [problem.startswith(f"{file}, line 8: ") for problem in rest] == [True] * (wrong - 1)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_every_line_that_sets_something_or_nothing_on_purpose_passes(file: Path) -> None:
+    file.write_text(
+        "A=\nB=''\n\n  \n  # comment\nexport C = 'c' # why\nD=a=b\nE=\"two\nlines\"\nF=#f\nG=1"
+    )
+    environ, _ = merged({}, file)
+    assert environ == {
+        "A": "",
+        "B": "",
+        "C": "c",
+        "D": "a=b",
+        "E": "two\nlines",
+        "F": "#f",
+        "G": "1",
+    }
+
+
+def test_a_file_that_is_not_read_may_hold_anything(file: Path) -> None:
+    file.write_text("no setting at all\n")
+    for environ in ({"QUEUE_URL": "https://host/1/q"}, {"ENV_FILE": ""}):
+        assert merged(environ, file)[0] == environ
 
 
 def test_the_mapping_that_was_given_stays_as_it_was(file: Path) -> None:

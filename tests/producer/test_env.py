@@ -7,6 +7,7 @@ import pytest
 
 from sender import env
 from sender.env import EnvFileError, load
+from sender.settings import BadSettingsError, read
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.parent.mkdir()
     path.write_text(
         "QUEUE_URL='http://host/0/from-file'\nAWS_REGION=\"eu-west-3\"\n"
-        "export AWS_PROFILE='two words'\nJOURNAL_PATH=/tmp/a # comment\nNOT_SET\n"
+        "export AWS_PROFILE='two words'\nJOURNAL_PATH=/tmp/a # comment\n"
         "AWS_SECRET_ACCESS_KEY='a${HOME}b#c'\n"
     )
     monkeypatch.setattr(env, "DEFAULT", path)
@@ -52,6 +53,17 @@ def test_a_queue_in_the_environment_means_that_no_file_is_read(file: Path) -> No
     assert "not read" in line
 
 
+def test_what_the_environment_sets_to_nothing_counts_as_not_set(file: Path) -> None:
+    environ = {"QUEUE_URL": "", "AWS_REGION": "", "OTHER": ""}
+    values, line = load(environ)
+    assert values["QUEUE_URL"] == "http://host/0/from-file"
+    assert values["AWS_REGION"] == environ["AWS_REGION"] == "eu-west-3"
+    assert values["OTHER"] == ""  # the file does not have it
+    assert environ["QUEUE_URL"] == ""
+    assert "QUEUE_URL" in line
+    assert "AWS_REGION" in line
+
+
 @pytest.mark.parametrize("named", ["", "/dev/null"])
 def test_no_file_on_request(file: Path, named: str) -> None:
     environ = {"ENV_FILE": named}
@@ -77,3 +89,37 @@ def test_a_named_file_that_is_missing_or_unreadable_is_refused(file: Path, tmp_p
     file.write_bytes(b"A=\xff")
     with pytest.raises(EnvFileError, match=os.path.basename(file)):  # noqa: PTH119
         load({})
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("AWS_REGION", 1),
+        ("export AWS_REGION", 1),
+        ("AWS_REGION us-west-1", 1),
+        ("=us-west-1", 1),
+        ("AWS_SECRET_ACCESS_KEY='s3cret", 1),
+        ('AWS_SECRET_ACCESS_KEY="s3cret', 1),
+        ("s3cret", 1),
+        ("one\nTWO=2\n\nthree", 2),
+    ],
+)
+def test_a_line_that_sets_nothing_is_refused_by_its_number(
+    file: Path, line: str, wrong: int
+) -> None:
+    file.write_text(f"# comment\nQUEUE_URL=http://host/0/q\n\n\n{line}\n  # the end\n")
+    environ: dict[str, str] = {}
+    with pytest.raises(EnvFileError) as caught:
+        load(environ)
+    first, *rest = caught.value.problems
+    assert first.startswith(f"{file}, line 5: ")
+    assert [problem.startswith(f"{file}, line 8: ") for problem in rest] == [True] * (wrong - 1)
+    assert "s3cret" not in str(caught.value)
+    assert environ == {}
+
+
+def test_each_such_line_is_a_problem_of_its_own_among_the_others(file: Path) -> None:
+    file.write_text("QUEUE_URL\nAWS_REGION\n")
+    with pytest.raises(BadSettingsError) as caught:
+        read(["--n", "many", "--queue-url", "http://host/0/q"], {})
+    assert str(caught.value).startswith("3 bad settings")
