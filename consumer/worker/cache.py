@@ -24,7 +24,7 @@ class FinishedIds:
                 self._ids.popitem(last=False)
 
     def has(self, message_id: str, digest: str) -> bool:
-        """Whether this id was finished with this digest; another body is for the ledger to judge."""
+        """Whether this id was finished with this digest; another body is the ledger's to judge."""
         with self._lock:
             if self._ids.get(message_id) != digest:
                 return False
