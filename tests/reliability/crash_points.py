@@ -1,0 +1,264 @@
+"""The crash-point matrix: what a cell is, how one is run, and the table that a run makes.
+
+python tests/reliability/crash_points.py [--write]     runs every cell; --write renews the table
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import Enum
+from itertools import product
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+if __name__ == "__main__":
+    sys.path[:0] = [str(ROOT / name) for name in ("tests", "scenarios", "scripts", "consumer")]
+
+from harness.history import Event, History  # noqa: E402
+from harness.journals import Tail  # noqa: E402
+from local_aws import child_environment, start, stop  # noqa: E402
+from reliability.judging import history_of, judged  # noqa: E402
+from support.children import CONSUMER, Nursery  # noqa: E402
+from support.queues import REGION, QueueSet, QueueSets  # noqa: E402
+from support.waiting import wait_for  # noqa: E402
+from worker.variables import CRASH_POINTS  # noqa: E402
+
+DOOR = (ROOT / "consumer", str(ROOT / "tests" / "reliability" / "door.py"))
+DOCUMENT = ROOT / "plans" / "crash-points.md"
+BEGIN, END = "<!-- crash points: begin -->", "<!-- crash points: end -->"
+AT_ONCE = 8  # cells; most of a cell's time is waiting for the visibility timeout
+VISIBILITY = 2  # seconds
+MANY_RECEIVES = 5  # before the DLQ: on a slow machine a delivery may be late, which is no loss
+BATCH = 3
+
+
+class Mode(Enum):
+    """How completions are written."""
+
+    PLAIN = "plain"
+    TRANSACTIONAL = "transactional"
+    PLAIN_GROUPED = "plain, grouped"
+    TRANSACTIONAL_GROUPED = "transactional, grouped"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        return {
+            "USE_TRANSACTIONAL_WRITES": "1" if "transactional" in self.value else "0",
+            "COMMIT_BATCH": str(BATCH) if "grouped" in self.value else "1",
+        }
+
+
+class Death(Enum):
+    """Who ends the first consumer: it does itself, or somebody from outside."""
+
+    EXIT = "os._exit"
+    SIGKILL = "SIGKILL"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One way to die."""
+
+    point: str
+    mode: Mode
+    lanes: int
+    death: Death
+
+    def __str__(self) -> str:
+        lanes = f"{self.lanes} lane{'s' if self.lanes > 1 else ''}"
+        return f"{self.point}, {self.mode.value}, {lanes}, {self.death.value}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a cell came to: `problems` is empty where all held."""
+
+    cell: Cell
+    problems: tuple[str, ...]
+
+
+CELLS = tuple(
+    Cell(point, mode, lanes, death)
+    for point, mode, lanes, death in product(CRASH_POINTS, Mode, (1, 4), Death)
+    if point != "between-writes" or "plain" in mode.value
+)
+
+# Claims of a message that stood at the boundary, once the second consumer has finished it.
+ATTEMPTS = {
+    "after-receive": 1,
+    "after-claim": 2,
+    "in-work": 2,
+    "after-work": 2,
+    "before-complete": 2,
+    "between-writes": 2,
+    "after-complete": 1,
+    "before-delete": 1,
+    "after-delete": 1,
+}
+LONG_WORK = {"in-heartbeat": "0.5", "in-shutdown": "0.4"}
+COMMON = {"WAIT_TIME_SECONDS": "1", "MAX_MESSAGES": str(BATCH), "HEARTBEAT_SECONDS": "0.2"}
+
+
+def run_cell(cell: Cell, made: QueueSet, folder: Path) -> Result:
+    """Kill a consumer at the boundary, let a second one finish, and judge."""
+    ids = made.send_many(4 * cell.lanes)
+    nursery = Nursery(folder)
+    journals = [folder / "first.jsonl", folder / "second.jsonl"]
+    try:
+        crashed = _die(cell, made, nursery, journals[0])
+        _finish(made, ids, nursery, journals[1])
+    except AssertionError as error:
+        return Result(cell, (str(error),))
+    finally:
+        nursery.reap()
+    history = history_of(made, ids, journals)
+    return Result(cell, (*_odd_attempts(cell, history, crashed), *_findings(history)))
+
+
+def _die(cell: Cell, made: QueueSet, nursery: Nursery, journal: Path) -> list[Event]:
+    """Run the first consumer to its death; returns what stood at the boundary."""
+    seconds = LONG_WORK.get(cell.point, "0")
+    tail = Tail(journal)
+    env = {
+        **made.env,
+        **COMMON,
+        **cell.mode.settings,
+        "CONCURRENCY": str(cell.lanes),
+        "CRASH_AT": cell.point,
+        "JOURNAL_PATH": str(journal),
+        "SLEEP_MIN_SECONDS": seconds,
+        "SLEEP_MAX_SECONDS": seconds,
+        "HAND": "stop",
+    }
+    first = nursery.start(DOOR if cell.death is Death.SIGKILL else CONSUMER, [], env)
+    if cell.point == "in-shutdown":
+        wait_for(lambda: _named("work_started", tail), 20, "work")
+        first.signal(signal.SIGTERM)
+    wait_for(lambda: _named("crash", tail) or not first.running(), 30, "the boundary")
+    ended = first.wait(20) if cell.death is Death.EXIT else first.kill()
+    assert ended.code == (86 if cell.death is Death.EXIT else -9), ended.output
+    crashed = _named("crash", tail)
+    assert {event.data["point"] for event in crashed} == {cell.point}
+    return crashed
+
+
+def _finish(made: QueueSet, ids: Sequence[str], nursery: Nursery, journal: Path) -> None:
+    """Run the second consumer until all is done; each message is in one table or in the DLQ."""
+    env = {**made.env, **COMMON, "JOURNAL_PATH": str(journal)}
+    work = {"SLEEP_MIN_SECONDS": "0", "SLEEP_MAX_SECONDS": "0"}
+    second = nursery.start(CONSUMER, [], {**env, **work})
+    tails = [Tail(journal.with_name("first.jsonl")), Tail(journal)]
+    wait_for(_emptied(made, len(ids), tails), 40, "an empty queue")
+    second.signal(signal.SIGTERM)
+    ended = second.wait(20)
+    assert ended.code == 0, ended.output
+
+
+def _emptied(made: QueueSet, count: int, tails: Sequence[Tail]) -> Callable[[], bool]:
+    """Whether the queue is empty; journals are cheap to ask, so the queue is asked rarely."""
+    asked = 0
+
+    def emptied() -> bool:
+        nonlocal asked
+        asked += 1
+        gone = {event.id for tail in tails for event in tail.read() if event.name == "deleted"}
+        return (len(gone) == count or asked % 10 == 0) and not made.depth()
+
+    return emptied
+
+
+def _named(name: str, tail: Tail) -> list[Event]:
+    return [event for event in tail.read() if event.name == name]
+
+
+def _findings(history: History) -> Iterable[str]:
+    for finding in judged(history):
+        yield f"{finding.verdict}: {finding.check}: {finding.seen} ({finding.look_at})"
+    if history.dlq:
+        yield f"{len(history.dlq)} messages in the DLQ"
+
+
+def _odd_attempts(cell: Cell, history: History, crashed: Sequence[Event]) -> Iterable[str]:
+    wanted = ATTEMPTS.get(cell.point)
+    for event in crashed if wanted else ():
+        row = (history.status or {}).get(event.id or "", {})
+        if row.get("attempts") != wanted:
+            yield f"{event.id}: attempts {row.get('attempts')}, wanted {wanted}"
+
+
+def run_all(
+    queue_sets: Callable[..., QueueSet], folder: Path, cells: Sequence[Cell] = CELLS
+) -> list[Result]:
+    """Every cell on a set of its own, several at a time, in the order of `cells`."""
+
+    def run(numbered: tuple[int, Cell]) -> Result:
+        number, cell = numbered
+        own = folder / f"cell-{number}"
+        own.mkdir(parents=True)
+        made = queue_sets(visibility=VISIBILITY, max_receive_count=MANY_RECEIVES)
+        return run_cell(cell, made, own)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(run, enumerate(cells)))
+
+
+def table(results: Sequence[Result]) -> str:
+    """The table of the document: a row for each boundary, and how many of its cells held."""
+    modes = list(Mode)
+    lines = [
+        "| the consumer dies | claims | " + " | ".join(mode.value for mode in modes) + " |",
+        "|---|---|" + "---|" * len(modes),
+    ]
+    for point in CRASH_POINTS:
+        columns = [[r for r in results if (r.cell.point, r.cell.mode) == (point, m)] for m in modes]
+        claims = str(ATTEMPTS.get(point, "1 or 2"))
+        lines.append(f"| `{point}` | {claims} | " + " | ".join(map(_share, columns)) + " |")
+    return "\n".join(lines)
+
+
+def _share(results: Sequence[Result]) -> str:
+    good = sum(not result.problems for result in results)
+    return f"{good} of {len(results)}" if results else "no such boundary"
+
+
+def written_table() -> str:
+    """The table as it stands in the document."""
+    return DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0].strip()
+
+
+def write_table(text: str) -> None:
+    """Put the table into the document, between its markers."""
+    before, begin, rest = DOCUMENT.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise SystemExit(f"{DOCUMENT} has lost its markers")
+    DOCUMENT.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+
+
+def main() -> int:
+    """Run the matrix on a stack of its own."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        stack = start(folder / "stack", 0, REGION)
+        try:
+            sets = QueueSets(stack.endpoint, child_environment(stack.endpoint, REGION))
+            results = run_all(sets, folder)
+        finally:
+            stop(folder / "stack")
+    print(table(results))
+    bad = [result for result in results if result.problems]
+    for result in bad:
+        print(result.cell, *result.problems, sep="\n  ", file=sys.stderr)
+    if "--write" in sys.argv and not bad:
+        write_table(table(results))
+    return 1 if bad else os.EX_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
