@@ -62,10 +62,38 @@ class TestStartAndStop:
         assert not hands.holdings.start(c)
         assert hands.held == ["a"]
 
-    def test_after_a_stop_nothing_is_held(self, hands: Hands) -> None:
+    def test_after_a_stop_nothing_is_held_but_given_back(self, hands: Hands) -> None:
         hands.holdings.close()
-        assert not hands.holdings.hold([a_message("late")])
+        late = [a_message("late"), a_message("later")]
+        assert not hands.holdings.hold(late)
         assert hands.held == []
+        assert hands.inbox.released == ["late", "later"]
+        assert hands.tally["released"] == 2
+        assert ("released", "late", {"reason": "shutdown"}) in hands.notes.lines
+        assert not hands.holdings.start(late[0])
+
+    def test_nothing_is_given_back_twice(self, hands: Hands) -> None:
+        messages = hands.take("a", "b", "c", started="a")
+        hands.holdings.give_back(messages[:2], "outage")
+        hands.holdings.give_back(messages, "outage")
+        hands.holdings.close()
+        hands.holdings.close()
+        hands.holdings.give_back(messages, "shutdown")
+        assert hands.inbox.released == ["a", "b", "c"]
+        assert hands.tally["released"] == 3
+
+    def test_what_is_finished_is_not_given_back(self, hands: Hands) -> None:
+        messages = hands.take("a", "b", started="a")
+        hands.holdings.drop(messages[:1])
+        hands.holdings.give_back(messages, "outage")
+        assert hands.inbox.released == ["b"]
+
+    def test_a_stop_and_a_lane_that_give_back_at_once_give_back_once(self, hands: Hands) -> None:
+        messages = hands.take("a", "b")
+        # The lane gives back at the worst moment: when the stop lets go of the lock at first.
+        hands.holdings._lock = LetIn(lambda: hands.holdings.give_back(messages, "outage"))  # type: ignore[assignment]
+        hands.holdings.close()
+        assert sorted(hands.inbox.released) == ["a", "b"]
 
     def test_a_stop_with_empty_hands_asks_nothing(self, hands: Hands) -> None:
         hands.take("a", started="a")
@@ -187,6 +215,50 @@ class TestExtend:
         assert hands.notes.of("b") == ["extended"]
         (record,) = [r for r in caplog.records if r.levelno == logging.WARNING]
         assert "message a" in record.getMessage()
+
+    def test_what_is_lost_is_warned_of_once_and_then_left_out(
+        self, hands: Hands, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        messages = hands.take("a", "b", started="a")
+        hands.inbox.refusing = {"a"}
+        hands.clock.now += VISIBILITY + 1
+        for _ in range(3):
+            hands.holdings.extend()
+        assert [sorted(names) for names, _ in hands.inbox.extended] == [["a", "b"], ["b"], ["b"]]
+        assert hands.tally["extend_refused"] == 1
+        assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == 1
+        hands.holdings.drop(messages[1:])
+        hands.holdings.keep()
+        hands.holdings.extend()
+        assert len(hands.inbox.extended) == 3
+        assert hands.holdings.overdue(messages[0]) == 1
+
+    def test_what_is_lost_does_not_hurry_the_keeping_of_others(self, hands: Hands) -> None:
+        hands.take("lost", started="lost")
+        hands.inbox.refusing = {"lost"}
+        hands.clock.now += VISIBILITY + 1
+        hands.holdings.keep()
+        hands.take("b")
+        hands.holdings.keep()
+        assert [names for names, _ in hands.inbox.extended] == [["lost"]]
+
+    def test_what_was_hidden_for_12_hours_does_not_hurry_it_either(self, hands: Hands) -> None:
+        hands.take("old")
+        hands.clock.now += LONGEST_VISIBILITY - VISIBILITY + 1
+        hands.take("new")
+        hands.holdings.keep()
+        assert hands.inbox.extended == []
+
+    def test_a_later_delivery_of_what_was_lost_is_extended(self, hands: Hands) -> None:
+        lost = hands.take("a", started="a")
+        hands.inbox.refusing = {"a"}
+        hands.clock.now += VISIBILITY + 1
+        hands.holdings.extend()
+        hands.holdings.drop(lost)
+        hands.inbox.refusing = set()
+        hands.take("a")
+        hands.holdings.extend()
+        assert hands.notes.of("a") == ["extend_refused", "extended"]
 
     def test_a_refusal_before_that_will_be_tried_again(self, hands: Hands) -> None:
         hands.take("a")

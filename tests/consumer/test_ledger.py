@@ -6,6 +6,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import NoCredentialsError
 from moto import mock_aws
 
 from support.doubles import LOST, ScriptedDynamo, a_message, cancelled, no_answer, refusal
@@ -62,6 +63,13 @@ class Tables:
     def put(self, table: str, **values: Any) -> None:
         item = {k: {"N": str(v)} if isinstance(v, int) else {"S": v} for k, v in values.items()}
         self.real.put_item(TableName=table, Item=item)
+
+    def drop(self, table: str, message_id: str, attribute: str) -> None:
+        self.real.update_item(
+            TableName=table,
+            Key={"message_id": {"S": message_id}},
+            UpdateExpression=f"REMOVE {attribute}",
+        )
 
     def _get(self, table: str, message_id: str) -> dict[str, Any]:
         key = {"message_id": {"S": message_id}}
@@ -155,6 +163,18 @@ class TestClaim:
         assert tables.row()["effects"] == 1
         assert tables.gate()["claim"] == late.delivery
 
+    def test_a_completion_without_an_expiry_never_expires(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        first = a_message()
+        ledger.claim([first])
+        ledger.complete([first])
+        tables.drop(tables.status, "m-1", "expires_at")
+        before = tables.row()
+        tables.now += 100 * KEEP_SECONDS
+        assert ledger.claim([a_message()]) == [Claim.ALREADY_DONE]
+        assert tables.row() == before
+
     def test_an_expired_record_is_taken_over_once(
         self, tables: Tables, ledger: DynamoLedger
     ) -> None:
@@ -214,6 +234,76 @@ class TestClaim:
             assert ledger.claim([message]) == [Claim.CLAIMED]
             assert ledger.complete([message]) == [Completion.EFFECT]
             assert tables.row(name)["effects"] == 1
+
+
+class TestChangedPayload:
+    """Another body under an id that is completed is another message, not a second delivery."""
+
+    def test_it_is_told_apart_at_the_claim_and_changes_nothing(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        first = a_message()
+        ledger.claim([first])
+        ledger.complete([first])
+        row, gate = tables.row(), tables.gate()
+        assert ledger.claim([a_message(body="another")]) == [Claim.CHANGED]
+        assert (tables.row(), tables.gate()) == (row, gate)
+        assert ledger.claim([a_message()]) == [Claim.ALREADY_DONE]
+
+    def test_each_message_of_a_batch_gets_its_own_answer(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        done = [a_message("same"), a_message("changed")]
+        ledger.claim(done)
+        ledger.complete(done)
+        batch = [a_message("same"), a_message("changed", body="another"), a_message("fresh")]
+        assert ledger.claim(batch) == [Claim.ALREADY_DONE, Claim.CHANGED, Claim.CLAIMED]
+
+    def test_a_record_without_a_digest_counts_as_the_same_body(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        first, second = a_message(), a_message(body="another")
+        ledger.claim([first])
+        ledger.claim([second])
+        ledger.complete([first])
+        tables.drop(tables.status, "m-1", "digest")
+        assert ledger.claim([a_message(body="another")]) == [Claim.ALREADY_DONE]
+        assert ledger.complete([second]) == [Completion.ALREADY_DONE]
+
+    def test_where_the_record_has_expired_it_is_claimed(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        first, late = a_message(), a_message(body="another")
+        ledger.claim([first])
+        ledger.complete([first])
+        tables.now += KEEP_SECONDS
+        assert ledger.claim([late]) == [Claim.CLAIMED]
+        assert ledger.complete([late]) == [Completion.EFFECT]
+        assert tables.row()["digest"] == tables.gate()["digest"] == late.digest
+
+    def test_of_two_bodies_at_work_at_once_the_second_is_told_so_at_its_completion(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        first, second = a_message(), a_message(body="another")
+        ledger.claim([first])
+        ledger.claim([second])
+        assert tables.row()["digest"] == second.digest
+        assert ledger.complete([first]) == [Completion.EFFECT]
+        assert ledger.complete([second]) == [Completion.CHANGED]
+        assert ledger.claim([a_message(body="another")]) == [Claim.CHANGED]
+        assert ledger.claim([a_message()]) == [Claim.ALREADY_DONE]
+        row = tables.row()
+        assert (row["effects"], row["digest"]) == (1, first.digest)
+        assert tables.gate()["digest"] == first.digest
+
+    def test_a_claim_that_is_not_completed_is_taken_over_by_another_body(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        dead, second = a_message(), a_message(body="another")
+        ledger.claim([dead])
+        assert ledger.claim([second]) == [Claim.CLAIMED]
+        assert ledger.complete([second]) == [Completion.EFFECT]
+        assert ledger.claim([a_message()]) == [Claim.CHANGED]
 
 
 class TestComplete:
@@ -419,7 +509,8 @@ class TestFail:
         batch = [a_message("a"), a_message("b")]
         ledger.claim(batch)
         tables.dynamo.calls.clear()
-        ledger.fail([(message, f"{message.id} broke") for message in batch])
+        reasons = [(message, f"{message.id} broke") for message in batch]
+        assert ledger.fail(reasons) == [True, True]
         assert len(tables.dynamo.calls) == 1
         for name in "ab":
             row = tables.row(name)
@@ -429,8 +520,49 @@ class TestFail:
             assert tables.gate(name) == {}
 
     def test_a_long_reason_is_cut(self, tables: Tables, ledger: DynamoLedger) -> None:
-        ledger.fail([(a_message(), "x" * 100_000)])
+        message = a_message()
+        ledger.claim([message])
+        assert ledger.fail([(message, "x" * 100_000)]) == [True]
         assert len(tables.row()["reason"]) == 500
+
+    @pytest.mark.parametrize(
+        ("reason", "stored"),
+        [("bad \ud800 text", "bad ? text"), ("\U0001f600" * 600, "\U0001f600" * 500), ("", "")],
+        ids=["lone surrogate", "wide", "empty"],
+    )
+    def test_any_reason_can_be_stored(
+        self, tables: Tables, ledger: DynamoLedger, reason: str, stored: str
+    ) -> None:
+        message = a_message()
+        ledger.claim([message])
+        assert ledger.fail([(message, reason)]) == [True]
+        assert tables.row()["reason"] == stored
+
+    def test_a_failure_never_touches_the_claim_of_a_later_delivery(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        mine, later, other = a_message(), a_message(), a_message("other")
+        ledger.claim([mine, other])
+        ledger.claim([later])
+        before = tables.row()
+        assert ledger.fail([(mine, "it broke"), (other, "it broke")]) == [False, True]
+        assert tables.row() == before
+        assert tables.row("other")["status"] == "FAILED"
+        assert ledger.fail([(later, "it broke, too")]) == [True]
+
+    def test_a_failure_makes_no_row(self, tables: Tables, ledger: DynamoLedger) -> None:
+        assert ledger.fail([(a_message(), "it broke")]) == [False]
+        assert tables.row() == {}
+
+    def test_a_failure_that_conflicts_for_ever_is_not_recorded(
+        self, tables: Tables, ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ledger._writer, "_sleep", lambda _: None)
+        message = a_message()
+        ledger.claim([message])
+        tables.dynamo.then(*[refusal("TransactionConflictException")] * 6)
+        assert ledger.fail([(message, "it broke")]) == [False]
+        assert tables.row()["status"] == "STARTED"
 
     def test_a_failure_never_undoes_a_completion(
         self, tables: Tables, ledger: DynamoLedger
@@ -440,7 +572,9 @@ class TestFail:
         ledger.claim([other])
         ledger.complete([other])
         before = tables.row()
-        ledger.fail([(mine, "it broke")])
+        assert ledger.fail([(mine, "it broke")]) == [False]
+        assert tables.row() == before
+        assert ledger.fail([(other, "it broke")]) == [False]
         assert tables.row() == before
 
     def test_a_failed_message_completes_at_its_next_delivery(
@@ -456,11 +590,62 @@ class TestFail:
 
 
 class TestProbe:
-    def test_it_reads_both_tables_in_one_call(self, tables: Tables, ledger: DynamoLedger) -> None:
+    def test_it_writes_to_both_tables_in_one_call(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
         ledger.probe()
         ((name, request),) = tables.dynamo.calls
-        assert name == "batch_get_item"
-        assert set(request["RequestItems"]) == {tables.status, tables.completed}
+        assert name == "transact_write_items"
+        writes = [next(iter(item.values())) for item in request["TransactItems"]]
+        assert [write["TableName"] for write in writes] == [tables.status, tables.completed]
+        assert [list(item) for item in request["TransactItems"]] == [["Update"], ["Put"]]
+
+    @pytest.mark.parametrize("is_there", [True, False])
+    def test_whatever_is_there_it_writes_nothing(self, tables: Tables, *, is_there: bool) -> None:
+        if is_there:
+            tables.put(tables.status, message_id="probe", reason="it broke")
+            tables.put(tables.completed, message_id="probe", claim="x")
+        both = (tables.status, tables.completed)
+        before = [tables.real.scan(TableName=table)["Items"] for table in both]
+        tables.ledger(transactional=True).probe()
+        assert [tables.real.scan(TableName=table)["Items"] for table in both] == before
+
+    @pytest.mark.parametrize(
+        "codes",
+        [
+            ("ConditionalCheckFailed", "ConditionalCheckFailed"),
+            ("ConditionalCheckFailed", "None"),
+            ("TransactionConflict", "None"),
+            ("ConditionalCheckFailed", "TransactionConflict"),
+        ],
+    )
+    def test_a_refusal_or_a_conflict_says_that_it_is_up(
+        self, tables: Tables, codes: tuple[str, ...]
+    ) -> None:
+        tables.dynamo.then(cancelled(*codes))
+        tables.ledger(transactional=True).probe()
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            no_answer(),
+            NoCredentialsError(),
+            refusal("AccessDeniedException"),
+            refusal("UnrecognizedClientException"),
+            refusal("ExpiredTokenException"),
+            refusal("ThrottlingException"),
+            refusal("InternalServerError"),
+            refusal("TransactionCanceledException"),
+            cancelled("ConditionalCheckFailed", "ValidationError"),
+            cancelled("ThrottlingError", "None"),
+        ],
+        ids=str,
+    )
+    def test_anything_else_says_that_it_is_down(self, tables: Tables, error: Exception) -> None:
+        tables.dynamo.then(error)
+        with pytest.raises(LedgerDown) as caught:
+            tables.ledger(transactional=True).probe()
+        assert caught.value.__cause__ is error
 
     @pytest.mark.parametrize("gone", ["status", "completed"])
     def test_a_missing_table_is_found(self, tables: Tables, gone: str) -> None:
@@ -480,4 +665,4 @@ def test_without_tables_every_delivery_is_worked_on_and_done() -> None:
     ledger.probe()
     assert ledger.claim(batch) == [Claim.CLAIMED] * 2
     assert ledger.complete(batch) == [Completion.EFFECT] * 2
-    ledger.fail([(batch[0], "it broke")])
+    assert ledger.fail([(message, "it broke") for message in batch]) == [False, False]

@@ -46,8 +46,11 @@ class Path:
         self.pipeline.run(batch)
         return list(batch)
 
-    def delivery(self, name: str) -> Message:
-        return a_message(name, visibility=VISIBILITY, now=self.clock.now)
+    def delivery(self, name: str, body: str = "{}") -> Message:
+        return a_message(name, body=body, visibility=VISIBILITY, now=self.clock.now)
+
+    def knows(self, name: str) -> bool:
+        return self.finished.has(name, self.delivery(name).digest)
 
     def _work(self, message: Message) -> None:
         self.worked.append(message.id)
@@ -127,7 +130,35 @@ class TestAlreadyDone:
         assert path.worked == ["b"]
         assert path.inbox.deleted == ["a", "b"]
         assert path.notes.of("a") == ["already_done", "deleted"]
-        assert "a" in path.finished
+        assert path.knows("a")
+
+    def test_what_is_already_done_is_deleted_before_the_first_work(self, path: Path) -> None:
+        path.run("cached")
+        path.ledger.claims = {"done": Claim.ALREADY_DONE}
+        deleted: list[list[str]] = []
+        path.work["a"] = lambda: deleted.append(list(path.inbox.deleted))
+        path.run("a", "done", "cached", "b")
+        assert deleted == [["cached", "cached", "done"]]
+        assert path.inbox.deleted == ["cached", "cached", "done", "a", "b"]
+
+    def test_without_work_all_is_deleted_in_one_call(self, path: Path) -> None:
+        calls: list[int] = []
+        delete = path.inbox.delete
+        path.inbox.delete = lambda batch: calls.append(len(batch)) or delete(batch)  # type: ignore[method-assign,func-returns-value]
+        path.ledger.claims = dict.fromkeys("abc", Claim.ALREADY_DONE)
+        path.run(*"abc")
+        assert calls == [3]
+
+    def test_what_was_given_back_meanwhile_is_not_deleted(self, path: Path) -> None:
+        def claim(messages: Sequence[Message]) -> list[Claim]:
+            path.holdings.close()
+            return [Claim.ALREADY_DONE] * len(messages)
+
+        path.ledger.claim = claim  # type: ignore[method-assign]
+        path.run("a", "b")
+        assert path.inbox.released == ["a", "b"]
+        assert path.inbox.deleted == []
+        assert path.holdings.held() == []
 
     def test_what_another_completed_first_is_deleted_and_not_an_effect(self, path: Path) -> None:
         path.ledger.completions = {"a": Completion.ALREADY_DONE}
@@ -171,6 +202,65 @@ class Remembering:
         return [Claim.ALREADY_DONE if m.id in done else Claim.CLAIMED for m in messages]
 
 
+class TestChangedPayload:
+    """Another body under an id that is completed is another message: deleting it would lose it."""
+
+    def test_one_that_the_ledger_tells_apart_is_left_in_the_queue(self, path: Path) -> None:
+        path.ledger.claims = {"a": Claim.CHANGED}
+        path.run("a", "b")
+        assert path.notes.of("a") == ["payload_changed"]
+        assert path.worked == ["b"]
+        assert path.inbox.deleted == ["b"]
+        assert path.tally.items() == {"payload_changed": 1, "completed": 1}
+        assert path.holdings.held() == []
+        assert path.inbox.released == []
+        assert not path.knows("a")
+
+    def test_one_that_was_overtaken_is_found_at_its_completion(self, path: Path) -> None:
+        path.ledger.completions = {"a": Completion.CHANGED}
+        path.run("a", "b")
+        assert path.notes.of("a") == ["claimed", "work_started", "worked", "payload_changed"]
+        assert path.inbox.deleted == ["b"]
+        assert path.tally.items() == {"payload_changed": 1, "completed": 1}
+        assert path.holdings.held() == []
+        assert not path.knows("a")
+
+    def test_the_cache_answers_for_the_same_body_only(self, path: Path) -> None:
+        path.run("a")
+        path.ledger.claims = {"a": Claim.CHANGED}
+        path.run_on([path.delivery("a", body="another"), path.delivery("a")])
+        assert path.ledger.asked("claim") == [["a"], ["a"]]
+        assert path.inbox.deleted == ["a", "a"]
+        assert path.notes.of("a")[5:] == ["payload_changed", "cached", "deleted"]
+
+    def test_of_two_bodies_in_one_batch_the_second_is_left(self, path: Path) -> None:
+        def claim(messages: Sequence[Message]) -> list[Claim]:
+            return [
+                Claim.CHANGED if path.knows(m.id) and m.body != "{}" else Claim.CLAIMED
+                for m in messages
+            ]
+
+        path.ledger.claim = claim  # type: ignore[method-assign]
+        path.run_on([path.delivery("a"), path.delivery("a", body="another")])
+        assert path.worked == ["a"]
+        assert path.inbox.deleted == ["a"]
+        assert path.tally.items() == {"payload_changed": 1, "completed": 1}
+
+    @pytest.mark.parametrize("where", ["claims", "completions"])
+    def test_the_warning_says_what_what_next_and_what_to_do(
+        self, path: Path, caplog: pytest.LogCaptureFixture, where: str
+    ) -> None:
+        answer = Claim.CHANGED if where == "claims" else Completion.CHANGED
+        setattr(path.ledger, where, {"a": answer})
+        path.run("a")
+        (record,) = [r for r in caplog.records if r.levelno == logging.WARNING]
+        text = record.getMessage()
+        assert "message a (MessageId sqs-a)" in text
+        assert "another body" in text
+        assert "not deleted and ends in the DLQ" in text
+        assert "send it again under an id of its own" in text
+
+
 class TestUnsure:
     def test_a_claim_that_is_not_sure_leaves_the_message_alone(self, path: Path) -> None:
         path.ledger.claims = {"a": Claim.UNKNOWN}
@@ -187,7 +277,7 @@ class TestUnsure:
         assert path.inbox.deleted == ["a", "c"]
         assert path.notes.of("b")[-1] == "complete_unknown"
         assert path.tally.items() == {"completed": 2, "unknown": 1}
-        assert "b" not in path.finished
+        assert not path.knows("b")
         assert path.holdings.held() == []
 
     @pytest.mark.parametrize("operation", ["claim", "complete"])
@@ -196,7 +286,7 @@ class TestUnsure:
         with pytest.raises(LedgerDown):
             path.run("a", "b")
         assert path.inbox.deleted == []
-        assert "a" not in path.finished
+        assert not path.knows("a")
 
     def test_what_was_done_before_the_ledger_went_down_is_deleted(self, path: Path) -> None:
         path.ledger.claims = {"done": Claim.ALREADY_DONE}
@@ -231,7 +321,7 @@ class TestFailures:
         assert path.inbox.deleted == ["b"]
         assert path.tally.items() == {"completed": 1, "failed": 1}
         assert path.holdings.held() == []
-        assert "a" not in path.finished
+        assert not path.knows("a")
 
     @pytest.mark.parametrize(
         "error",
@@ -253,6 +343,16 @@ class TestFailures:
         assert path.ledger.asked("fail") == [["a", "c", "e"]]
         assert path.ledger.asked("complete") == [["b", "d"]]
         assert path.inbox.deleted == ["b", "d"]
+
+    def test_a_failure_that_a_later_delivery_overtook_is_not_journalled(self, path: Path) -> None:
+        path.work = {name: raising(Rejected("no")) for name in "ab"}
+        path.ledger.unrecorded = {"a"}
+        path.run("a", "b")
+        assert path.notes.of("a") == ["claimed", "work_started", "rejected"]
+        assert path.notes.of("b")[-1] == "failed"
+        assert path.ledger.failed == [("b", "rejected: no")]
+        assert path.tally["failed"] == 2
+        assert path.inbox.deleted == []
 
     def test_a_failure_that_cannot_be_recorded_loses_nothing(self, path: Path) -> None:
         path.work["a"] = raising(Rejected("no"))
