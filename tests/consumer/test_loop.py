@@ -1,23 +1,33 @@
 """Lanes go on whatever happens, end for a reason that is told, and a stop forgets no message."""
 
+import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from support.doubles import FakeInbox, FakeLedger, Notes, a_message
+from support.doubles import FakeInbox, FakeLedger, FakeStop, FakeTime, Notes, a_message
 from worker.cache import FinishedIds
 from worker.holdings import Holdings
-from worker.loop import LONGEST_PAUSE, SHORT_POLL_PAUSE, Lane, Loop, Parts
+from worker.loop import (
+    LAST_CALLS,
+    LONGEST_PAUSE,
+    MOST_ERRORS,
+    SHORT_POLL_PAUSE,
+    Lane,
+    Loop,
+    Parts,
+)
 from worker.message import Message
 from worker.meter import Tally
 from worker.outage import Outage, PatientLedger
 from worker.pipeline import Pipeline
 from worker.ports import InboxDown, LedgerDown
-from worker.turnstile import Turnstile
+from worker.turnstile import Permit, Turnstile
 
 SECONDS = 5
 """The longest that any of these may take; nothing waits for it where all is well."""
@@ -42,7 +52,7 @@ class Consumer:
         self.inbox, self.ledger = FakeInbox(*receives), FakeLedger()
         self.notes, self.tally, self.stopping = Notes(), Tally(), Pauses()
         self.holdings = Holdings(self.inbox, 30, self.notes, self.tally)  # type: ignore[arg-type]
-        self.outage = Outage(self.holdings, self.stopping, self.notes)  # type: ignore[arg-type]
+        self.outage = Outage(self.stopping, self.notes)  # type: ignore[arg-type]
         self.work: dict[str, Callable[[], object]] = {}
         settings = {"lanes": 1, "batch": 10, "wait": 10, "limit": 0, "idle_timeout": 0, **turnstile}
         self.turnstile = Turnstile(**settings)  # type: ignore[arg-type]
@@ -142,7 +152,7 @@ class TestTurn:
 
         def go_down() -> None:
             consumer.ledger.down = {"complete"}
-            consumer.stopping.set()  # so that nobody waits for it
+            consumer.outage.hurry(0)  # so that nobody waits for it
 
         consumer.work["b"] = go_down
         assert consumer.lane().turn()
@@ -168,6 +178,33 @@ class TestTurn:
         assert consumer.inbox.asked[0][0] == 1
         assert len(consumer.ledger.asked("probe")) == 3
 
+    def test_no_receive_begins_where_the_ledger_went_down_while_it_waited(self) -> None:
+        consumer = Consumer([a_message("a")], limit=10)
+        enter = consumer.turnstile.enter
+
+        def wait_for_a_turn() -> Permit | None:
+            permit = enter()
+            consumer.outage._note_down(LedgerDown("down"))
+            return permit
+
+        consumer.turnstile.enter = wait_for_a_turn  # type: ignore[method-assign]
+        lane = consumer.lane()
+        assert lane.turn()
+        assert consumer.inbox.asked == []
+        consumer.outage._note_up()
+        consumer.turnstile.enter = enter  # type: ignore[method-assign]
+        assert lane.turn()
+        assert consumer.inbox.asked == [(10, 10)]  # the permit that was given back
+
+    def test_while_the_ledger_is_down_the_end_of_receiving_ends_a_lane(self) -> None:
+        consumer = Consumer([a_message("a")])
+        consumer.ledger.down = {"probe"}
+        consumer.outage._note_down(LedgerDown("down"))
+        consumer.outage._pause = lambda _: consumer.turnstile.close("signal")  # type: ignore[method-assign]
+        assert not consumer.lane().turn()
+        assert consumer.ledger.calls == []
+        assert consumer.inbox.asked == []
+
 
 class TestLane:
     def test_no_error_ends_it_and_none_makes_it_spin(self) -> None:
@@ -176,6 +213,44 @@ class TestLane:
         assert consumer.tally["errors"] == 2
         assert consumer.stopping.waits == [1, 1]
         assert consumer.inbox.deleted == ["a"]
+
+    def test_an_error_that_repeats_ends_it_before_it_costs_every_receive(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        consumer = Consumer(*[RuntimeError("bug")] * 99)
+        assert consumer.loop().run() == "error"
+        assert len(consumer.inbox.asked) == consumer.tally["errors"] == MOST_ERRORS
+        assert consumer.stopping.waits == [1] * MOST_ERRORS
+        assert caplog.records[-1].getMessage() == (
+            f"{MOST_ERRORS} unforeseen errors in a row: the consumer ends"
+        )
+
+    def test_a_turn_without_an_error_resets_the_count(self) -> None:
+        errors = [RuntimeError("bug")] * (MOST_ERRORS - 1)
+        consumer = Consumer(*errors, [a_message("a")], *errors, [], *errors, [a_message("b")])
+        consumer.turnstile._left = 2
+        assert consumer.loop().run() == "limit"
+        assert consumer.inbox.deleted == ["a", "b"]
+        assert consumer.tally["errors"] == 3 * (MOST_ERRORS - 1)
+
+    def test_one_lane_that_ends_so_ends_the_consumer(self) -> None:
+        consumer = Consumer(*[[a_message(str(n))] for n in range(9)], lanes=2, batch=1)
+        working, closed = threading.Event(), consumer.turnstile.close
+
+        def close(reason: str) -> None:
+            closed(reason)
+            working.set()
+
+        def bug() -> None:
+            raise SystemError
+
+        consumer.turnstile.close = close  # type: ignore[method-assign]
+        consumer.work["0"] = lambda: wait_for(working)
+        real = consumer.ledger.claim
+        consumer.ledger.claim = lambda batch: real(batch) if batch[0].id == "0" else bug()  # type: ignore[method-assign,assignment,return-value]
+        assert consumer.loop(2).run() == "error"
+        assert consumer.inbox.deleted == ["0"]  # what the other lane had begun is finished
+        assert consumer.tally["errors"] == MOST_ERRORS
 
 
 class TestLoop:
@@ -254,13 +329,62 @@ class TestLoop:
         loop.on_signal(signal.SIGINT, None)
         assert codes == [130]
 
-    def test_a_signal_before_the_first_receive_receives_nothing(self) -> None:
+    def test_a_signal_before_the_start_starts_no_lane(self) -> None:
         consumer = Consumer([a_message("a")])
-        consumer.turnstile.close("signal")
-        loop = consumer.loop()
+        loop = consumer.loop(3)
         loop.on_signal(signal.SIGTERM, None)
         assert loop.run() == "signal"
         assert consumer.inbox.asked == []
+        assert [lane.ident for lane in loop._lanes] == [None] * 3
+
+    def test_a_queue_that_does_not_answer_cannot_outlast_the_grace(self) -> None:
+        consumer = Consumer([a_message("a"), a_message("b")])
+        loop = consumer.loop(grace=0.05)
+        answered = threading.Event()
+        consumer.inbox.on_release = lambda: wait_for(answered)
+
+        def work() -> None:
+            loop.on_signal(signal.SIGTERM, None)
+            wait_for(answered)
+
+        consumer.work["a"] = work
+        try:
+            assert loop.run() == "signal"
+            assert consumer.inbox.released == []
+            assert consumer.notes.of("a")[-1] == "abandoned"
+            assert consumer.tally["abandoned"] == 1  # b is no longer in hand, though not released
+        finally:
+            answered.set()
+
+    def test_nobody_waits_for_the_ledger_into_the_last_calls_of_a_stop(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        consumer = Consumer()
+        loop = consumer.loop(grace=25)
+        deadlines: list[float] = []
+        monkeypatch.setattr(consumer.outage, "hurry", deadlines.append)
+        loop.on_signal(signal.SIGTERM, None)
+        before = time.monotonic()
+        loop.run()
+        (deadline,) = deadlines
+        assert before + 25 - LAST_CALLS <= deadline <= time.monotonic() + 25 - LAST_CALLS
+        assert consumer.stopping.is_set()
+
+    def test_work_that_is_done_is_completed_where_the_ledger_comes_back_in_time(self) -> None:
+        consumer = Consumer([a_message("a"), a_message("b")])
+        loop = consumer.loop()
+
+        def work() -> None:
+            consumer.ledger.down = {"complete"}
+            loop.on_signal(signal.SIGTERM, None)
+            assert wait_until(lambda: consumer.inbox.released)
+
+        consumer.work["a"] = work
+        consumer.outage._pause = lambda _: consumer.ledger.down.clear()  # type: ignore[method-assign]
+        assert loop.run() == "signal"
+        assert consumer.inbox.deleted == ["a"]
+        assert consumer.inbox.released == ["b"]
+        assert consumer.tally["abandoned"] == 0
 
 
 class TestHeartbeat:
@@ -303,13 +427,86 @@ class TestHeartbeat:
         loop.run()
         assert consumer.inbox.deleted == ["a"]
 
-    def test_without_a_beat_there_is_none(self) -> None:
-        consumer = Consumer([a_message("a")], limit=1)
-        before = set(threading.enumerate())
-        started: set[threading.Thread] = set()
-        consumer.work["a"] = lambda: started.update(set(threading.enumerate()) - before)
-        consumer.loop(beat=0).run()
-        assert [thread.name for thread in started] == ["lane-1"]
+
+class Beats:
+    """A heartbeat that is run to its end on a clock that only moves when it waits."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, visibility: int) -> None:
+        self.clock = FakeTime()
+        monkeypatch.setattr("worker.loop.time", self.clock)
+        monkeypatch.setattr("worker.holdings.time", self.clock)
+        self.consumer = Consumer()
+        self.consumer.holdings._visibility = visibility
+        self.message = a_message("a", visibility=visibility, now=self.clock.now)
+        self.consumer.holdings.hold([self.message])
+        self.extended_at: list[float] = []
+        self.latest = -math.inf  # how long after its time the message was extended
+        self.consumer.inbox.on_extend = self._note
+
+    def run(self, seconds: float, *, beat: float = 0) -> list[float]:
+        """The times at which visibility was extended."""
+        over = FakeStop(self.clock)
+        over.stop_after = self.clock.now + seconds
+        began = self.clock.now
+        self.consumer.loop(beat=beat)._heartbeat(over)  # type: ignore[arg-type]
+        return [round(at - began, 3) for at in self.extended_at]
+
+    def down(self) -> None:
+        self.consumer.outage._note_down(LedgerDown("down"))
+
+    def _note(self) -> None:
+        self.extended_at.append(self.clock.now)
+        self.latest = max(self.latest, self.consumer.holdings.overdue(self.message))
+
+
+class TestKeepingHidden:
+    @pytest.mark.parametrize("visibility", [2, 10, 30])
+    def test_in_an_outage_what_is_in_hand_stays_hidden_without_a_beat(
+        self, monkeypatch: pytest.MonkeyPatch, visibility: int
+    ) -> None:
+        beats = Beats(monkeypatch, visibility)
+        beats.down()
+        extended = beats.run(90)
+        assert 90 / visibility <= len(extended) <= 90 / (visibility / 2)
+        assert beats.latest < 0
+
+    def test_without_an_outage_and_without_a_beat_nothing_is_extended(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        beats = Beats(monkeypatch, 10)
+        assert beats.run(60) == []
+
+    def test_after_an_outage_nothing_more_is_extended(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        beats = Beats(monkeypatch, 10)
+        beats.down()
+        count = len(beats.run(30))
+        beats.consumer.outage._note_up()
+        assert len(beats.run(30)) == count > 0
+
+    @pytest.mark.parametrize("is_down", [False, True])
+    def test_each_beat_extends_whether_it_is_due_or_not(
+        self, monkeypatch: pytest.MonkeyPatch, is_down: bool
+    ) -> None:
+        beats = Beats(monkeypatch, 30)
+        if is_down:
+            beats.down()
+        assert beats.run(21, beat=4) == [4, 8, 12, 16, 20]
+
+    def test_a_beat_too_slow_for_an_outage_is_helped_out(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        beats = Beats(monkeypatch, 4)
+        beats.down()
+        assert len(beats.run(20, beat=3.9)) > 20 / 4
+        assert beats.latest < 0
+
+    def test_with_empty_hands_it_asks_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        beats = Beats(monkeypatch, 4)
+        beats.down()
+        beats.consumer.holdings.drop([beats.message])
+        assert beats.run(20, beat=1) == []
 
 
 def threads() -> list[str]:

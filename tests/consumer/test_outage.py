@@ -1,18 +1,14 @@
-"""While the ledger is down messages stay in hand and hidden, and one caller tries at a time."""
+"""While the ledger is down one caller tries at a time, and a stop is not held up by it."""
 
 from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 
-from support.doubles import FakeInbox, FakeLedger, FakeStop, FakeTime, Notes, a_message
+from support.doubles import FakeLedger, FakeStop, FakeTime, Notes, a_message
 from worker import outage as module
-from worker.holdings import Holdings
-from worker.meter import Tally
 from worker.outage import HOLD_SECONDS, LONGEST_PAUSE, PROBES, Outage, PatientLedger
 from worker.ports import Claim, Completion, LedgerDown
-
-VISIBILITY = 10
 
 
 class World:
@@ -20,9 +16,8 @@ class World:
 
     def __init__(self, clock: FakeTime) -> None:
         self.clock, self.stopping = clock, FakeStop(clock)
-        self.inbox, self.notes = FakeInbox(), Notes()
-        self.holdings = Holdings(self.inbox, VISIBILITY, self.notes, Tally())  # type: ignore[arg-type]
-        self.outage = Outage(self.holdings, self.stopping, self.notes)  # type: ignore[arg-type]
+        self.notes = Notes()
+        self.outage = Outage(self.stopping, self.notes)  # type: ignore[arg-type]
         self.calls = 0
 
     def failing(self, times: float) -> Callable[[], str]:
@@ -35,6 +30,20 @@ class World:
             return "answer"
 
         return call
+
+    def claim(self, call: Callable[[], str]) -> str:
+        return self.outage.outlast(call, until_the_end=False)
+
+    def complete(self, call: Callable[[], str]) -> str:
+        return self.outage.outlast(call, until_the_end=True)
+
+    def await_up(
+        self, probe: Callable[[], object], over: Callable[[], bool] = lambda: False
+    ) -> bool:
+        return self.outage.await_up(probe, over)  # type: ignore[arg-type]
+
+    def down(self) -> None:
+        self.outage._note_down(LedgerDown("down"))
 
     @property
     def states(self) -> list[str]:
@@ -53,28 +62,36 @@ class World:
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     clock = FakeTime()
     monkeypatch.setattr("worker.outage.time", clock)
-    monkeypatch.setattr("worker.holdings.time", clock)
     monkeypatch.setattr("worker.outage.random.uniform", lambda _, most: most)
     return World(clock)
 
 
+BOTH = pytest.mark.parametrize("until_the_end", [False, True], ids=["claim", "complete"])
+
+
 class TestOutlast:
-    def test_an_answer_is_passed_on_at_once(self, world: World) -> None:
-        assert world.outage.outlast(world.failing(0)) == "answer"
+    @BOTH
+    def test_an_answer_is_passed_on_at_once(self, world: World, until_the_end: bool) -> None:
+        answer = world.outage.outlast(world.failing(0), until_the_end=until_the_end)
+        assert answer == "answer"
         assert world.calls == 1
-        assert world.stopping.waits == []
+        assert world.clock.sleeps == []
         assert world.notes.lines == []
 
-    def test_a_failure_is_tried_again_after_a_pause_and_is_an_outage(self, world: World) -> None:
-        assert world.outage.outlast(world.failing(1)) == "answer"
+    @BOTH
+    def test_a_failure_is_tried_again_after_a_pause_and_is_an_outage(
+        self, world: World, until_the_end: bool
+    ) -> None:
+        answer = world.outage.outlast(world.failing(1), until_the_end=until_the_end)
+        assert answer == "answer"
         assert world.calls == 2
-        assert sum(world.stopping.waits) > 0
+        assert sum(world.clock.sleeps) > 0
         assert world.states == ["down", "up"]
         assert not world.outage.is_down
         assert world.is_free
 
     def test_an_outage_is_said_once_however_long_it_is(self, world: World) -> None:
-        world.outage.outlast(world.failing(6))
+        world.claim(world.failing(6))
         assert world.states == ["down", "up"]
         assert world.notes.lines[0][2]["reason"] == "failure 1"
 
@@ -86,32 +103,65 @@ class TestOutlast:
             starts.append(world.clock.now)
             return call()
 
-        world.outage.outlast(timed)
+        world.claim(timed)
         pauses = [round(b - a, 3) for a, b in pairwise(starts)]
         assert pauses == [1.0, 2.0, 4.0, 5.0, 5.0, 5.0, 5.0]
         assert max(pauses) == LONGEST_PAUSE
 
-    def test_it_gives_up_after_the_holding_time(self, world: World) -> None:
+    @BOTH
+    def test_it_gives_up_after_the_holding_time(self, world: World, until_the_end: bool) -> None:
         began = world.clock.now
         with pytest.raises(LedgerDown):
-            world.outage.outlast(world.failing(1e9))
-        assert HOLD_SECONDS <= world.clock.now - began <= HOLD_SECONDS + LONGEST_PAUSE
+            world.outage.outlast(world.failing(1e9), until_the_end=until_the_end)
+        assert HOLD_SECONDS <= world.clock.now - began <= HOLD_SECONDS + 1
         assert world.outage.is_down
         assert world.is_free
 
-    def test_a_stop_ends_it_and_leaves_the_turn_to_others(self, world: World) -> None:
+    def test_a_stop_ends_a_claim_and_leaves_the_turn_to_others(self, world: World) -> None:
         world.stopping.stop_after = world.clock.now + 3
         with pytest.raises(LedgerDown):
-            world.outage.outlast(world.failing(1e9))
+            world.claim(world.failing(1e9))
         assert world.clock.now < 104
         assert world.is_free
 
+    def test_a_stop_lets_a_completion_go_on_until_its_time_is_up(self, world: World) -> None:
+        world.stopping.set()
+        world.outage.hurry(world.clock.now + 20)
+        with pytest.raises(LedgerDown):
+            world.complete(world.failing(1e9))
+        assert 120 <= world.clock.now <= 121
+        assert world.calls >= 5
+        assert world.is_free
+
+    def test_a_completion_during_a_stop_is_answered_where_the_ledger_comes_back(
+        self, world: World
+    ) -> None:
+        world.stopping.set()
+        world.outage.hurry(world.clock.now + 20)
+        assert world.complete(world.failing(3)) == "answer"
+        assert world.states == ["down", "up"]
+
+    def test_a_stop_does_not_keep_anything_from_being_tried_once(self, world: World) -> None:
+        world.stopping.set()
+        world.outage.hurry(world.clock.now)
+        assert world.claim(world.failing(0)) == "answer"
+        assert world.complete(world.failing(0)) == "answer"
+
+    @BOTH
+    def test_no_waiting_of_whatever_kind_goes_past_the_end_of_a_stop(
+        self, world: World, until_the_end: bool
+    ) -> None:
+        world.outage.hurry(world.clock.now + 2)  # the flag itself is set a moment later
+        with pytest.raises(LedgerDown):
+            world.outage.outlast(world.failing(1e9), until_the_end=until_the_end)
+        assert world.clock.now <= 103
+
     def test_a_known_outage_is_waited_for_before_the_first_try(self, world: World) -> None:
         with pytest.raises(LedgerDown):
-            world.outage.outlast(world.failing(1e9))
+            world.claim(world.failing(1e9))
         world.calls = 0
         before = world.clock.now
-        assert world.outage.outlast(world.failing(0)) == "answer"
+        assert world.claim(world.failing(0)) == "answer"
         assert world.clock.now > before
         assert world.states == ["down", "up"]
 
@@ -123,34 +173,29 @@ class TestOutlast:
             raise LedgerDown("down") if len(calls) == 1 else KeyError("bug")
 
         with pytest.raises(KeyError):
-            world.outage.outlast(call)
+            world.claim(call)
         assert world.is_free
 
-    def test_messages_in_hand_stay_hidden(self, world: World) -> None:
-        message = a_message("a", visibility=VISIBILITY, now=world.clock.now)
-        world.holdings.hold([message])
-        late: list[float] = []
-        call = world.failing(12)
-
-        def watched() -> str:
-            late.append(world.holdings.overdue(message))
-            return call()
-
-        world.outage.outlast(watched)
-        assert max(late) < 0
-        assert len(world.inbox.extended) >= 40 / VISIBILITY
-
-    def test_who_waits_for_a_turn_keeps_its_messages_hidden_and_gives_up_too(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
+    @BOTH
+    def test_who_waits_for_a_turn_gives_up_too(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, until_the_end: bool
     ) -> None:
-        world.holdings.hold([a_message("a", visibility=VISIBILITY, now=world.clock.now)])
         monkeypatch.setattr(world.outage, "_trial", Taken(world.clock))
         began = world.clock.now
         with pytest.raises(LedgerDown, match="in vain"):
-            world.outage.outlast(world.failing(1e9))
+            world.outage.outlast(world.failing(1e9), until_the_end=until_the_end)
         assert world.calls == 1
         assert world.clock.now - began == pytest.approx(HOLD_SECONDS, abs=1)
-        assert len(world.inbox.extended) >= HOLD_SECONDS / VISIBILITY
+        assert world.outage._trial.released == 0  # type: ignore[attr-defined]
+
+    def test_who_waits_for_a_turn_with_a_claim_gives_up_at_a_stop(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(world.outage, "_trial", Taken(world.clock))
+        world.stopping.stop_after = world.clock.now + 3
+        with pytest.raises(LedgerDown, match="in vain"):
+            world.claim(world.failing(1e9))
+        assert world.clock.now <= 104
         assert world.outage._trial.released == 0  # type: ignore[attr-defined]
 
     def test_who_waited_while_another_brought_it_up_goes_on_at_once(self, world: World) -> None:
@@ -159,8 +204,8 @@ class TestOutlast:
         world.outage.__class__ = type(
             "Recovered", (Outage,), {"is_down": property(lambda _: next(down, False))}
         )
-        assert world.outage.outlast(world.failing(0)) == "answer"
-        assert world.stopping.waits == []
+        assert world.claim(world.failing(0)) == "answer"
+        assert world.clock.sleeps == []
         assert world.is_free
 
 
@@ -181,18 +226,18 @@ class Taken:
 
 class TestAwaitUp:
     def test_where_all_is_well_it_asks_nothing(self, world: World) -> None:
-        assert not world.outage.await_up(world.failing(0))  # type: ignore[arg-type]
+        assert not world.await_up(world.failing(0))
         assert world.calls == 0
 
     def test_it_takes_several_probes_in_a_row(self, world: World) -> None:
-        world.outage._note_down(LedgerDown("down"))
-        assert world.outage.await_up(world.failing(0))  # type: ignore[arg-type]
+        world.down()
+        assert world.await_up(world.failing(0))
         assert world.calls == PROBES
         assert world.states == ["down", "up"]
         assert world.is_free
 
     def test_a_failed_probe_starts_the_row_again(self, world: World) -> None:
-        world.outage._note_down(LedgerDown("down"))
+        world.down()
         results = iter([True, True, False, True, True, True])
         used: list[bool] = []
 
@@ -201,27 +246,100 @@ class TestAwaitUp:
             if not used[-1]:
                 raise LedgerDown("down")
 
-        assert world.outage.await_up(probe)
+        assert world.await_up(probe)
         assert used == [True, True, False, True, True, True]
         assert world.states == ["down", "up"]
 
+    def test_the_row_is_one_for_all_lanes(self, world: World) -> None:
+        world.down()
+        for lane in range(PROBES):
+            assert world.outage.is_down
+            assert world.await_up(world.failing(0), lambda lane=lane: world.calls > lane)  # type: ignore[misc]
+        assert world.calls == PROBES
+        assert world.states == ["down", "up"]
+
+    def test_a_failure_of_any_lane_starts_the_row_again(self, world: World) -> None:
+        world.down()
+        world.await_up(world.failing(0), lambda: world.calls == PROBES - 1)
+        world.down()
+        world.calls = 0
+        world.await_up(world.failing(0))
+        assert world.calls == PROBES
+
+    def test_a_new_outage_starts_with_an_empty_row(self, world: World) -> None:
+        for _ in range(2):
+            world.down()
+            world.calls = 0
+            world.await_up(world.failing(0))
+            assert world.calls == PROBES
+
     def test_it_waits_before_each_probe(self, world: World) -> None:
-        world.outage._note_down(LedgerDown("down"))
+        world.down()
         before = world.clock.now
-        world.outage.await_up(world.failing(0))  # type: ignore[arg-type]
+        world.await_up(world.failing(0))
         assert world.clock.now - before >= PROBES * module.FIRST_PAUSE
 
+    def test_a_success_ends_the_growth_of_the_pauses(self, world: World) -> None:
+        world.down()
+        starts: list[float] = []
+        call = world.failing(5)
+
+        def probe() -> None:
+            starts.append(world.clock.now)
+            call()
+
+        world.await_up(probe)
+        pauses = [round(b - a, 3) for a, b in pairwise(starts)]
+        assert pauses == [2.0, 4.0, 5.0, 5.0, 5.0, *[module.FIRST_PAUSE] * (PROBES - 1)]
+
     def test_it_is_patient_beyond_the_holding_time(self, world: World) -> None:
-        world.outage._note_down(LedgerDown("down"))
+        world.down()
         began = world.clock.now
-        assert world.outage.await_up(world.failing(100))  # type: ignore[arg-type]
+        assert world.await_up(world.failing(100))
         assert world.clock.now - began > 5 * HOLD_SECONDS
 
-    def test_a_stop_ends_it(self, world: World) -> None:
-        world.outage._note_down(LedgerDown("down"))
-        world.stopping.stop_after = world.clock.now + 7
-        assert world.outage.await_up(world.failing(1e9))  # type: ignore[arg-type]
+    def test_the_end_of_receiving_ends_it_without_another_probe(self, world: World) -> None:
+        world.down()
+        over = FakeStop(world.clock)
+        over.stop_after = world.clock.now + 7
+        probed: list[float] = []
+
+        def probe() -> None:
+            probed.append(world.clock.now)
+            raise LedgerDown("down")
+
+        assert world.await_up(probe, over.is_set)
+        assert world.clock.now <= 108
+        assert max(probed) < 107
         assert world.outage.is_down
+        assert world.is_free
+
+    def test_who_waits_for_a_turn_to_probe_ends_with_receiving_too(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world.down()
+        monkeypatch.setattr(world.outage, "_trial", Taken(world.clock))
+        over = FakeStop(world.clock)
+        over.stop_after = world.clock.now + 7
+        assert world.await_up(world.failing(0), over.is_set)
+        assert world.clock.now <= 108
+        assert world.calls == 0
+        assert world.outage._trial.released == 0  # type: ignore[attr-defined]
+
+    def test_a_lane_that_has_a_message_to_try_with_spares_the_others_their_probes(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world.down()
+        sleep = world.clock.sleep
+
+        def meanwhile(seconds: float) -> None:
+            sleep(seconds)
+            world.outage._note_up()
+
+        monkeypatch.setattr(world.clock, "sleep", meanwhile)
+        assert world.await_up(world.failing(0))
+        assert world.calls == 0
+        assert len(world.clock.sleeps) == 1
         assert world.is_free
 
 
@@ -242,6 +360,27 @@ class TestPatientLedger:
         assert ledger.asked("complete") == [["a", "b"]] * 2
         assert world.states == ["down", "up", "down", "up"]
 
+    def test_a_stop_ends_the_waiting_of_a_claim_but_not_of_a_completion(self, world: World) -> None:
+        ledger = FakeLedger()
+        ledger.down = {"claim", "complete"}
+        patient = PatientLedger(ledger, world.outage)
+        world.stopping.set()
+        world.outage.hurry(world.clock.now + 10)
+        with pytest.raises(LedgerDown):
+            patient.claim([a_message()])
+        assert (len(ledger.asked("claim")), world.clock.now) == (1, 100)
+        with pytest.raises(LedgerDown):
+            patient.complete([a_message()])
+        assert len(ledger.asked("complete")) > 2
+        assert 110 <= world.clock.now <= 111
+
+    def test_it_says_which_failures_are_recorded(self, world: World) -> None:
+        ledger = FakeLedger()
+        ledger.unrecorded = {"a"}
+        patient = PatientLedger(ledger, world.outage)
+        failed = [(a_message("a"), "no"), (a_message("b"), "no")]
+        assert patient.fail(failed) == [False, True]
+
     @pytest.mark.parametrize("operation", ["fail", "probe"])
     def test_failures_and_probes_do_not_wait(self, world: World, operation: str) -> None:
         ledger = FakeLedger()
@@ -249,5 +388,5 @@ class TestPatientLedger:
         patient = PatientLedger(ledger, world.outage)
         with pytest.raises(LedgerDown):
             patient.fail([(a_message(), "no")]) if operation == "fail" else patient.probe()
-        assert world.stopping.waits == []
+        assert world.clock.sleeps == []
         assert not world.outage.is_down
