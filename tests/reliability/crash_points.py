@@ -251,10 +251,10 @@ def main() -> int:
             results = run_all(sets, folder)
         finally:
             stop(folder / "stack")
-    print(table(results))
+    print(table(results))  # noqa: T201 - a report for who runs it
     bad = [result for result in results if result.problems]
     for result in bad:
-        print(result.cell, *result.problems, sep="\n  ", file=sys.stderr)
+        print(result.cell, *result.problems, sep="\n  ", file=sys.stderr)  # noqa: T201
     if "--write" in sys.argv and not bad:
         write_table(table(results))
     return 1 if bad else os.EX_OK

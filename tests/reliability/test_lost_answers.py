@@ -1,0 +1,78 @@
+"""A write whose answer was lost has happened: it is found, and neither counted nor done twice."""
+
+import pytest
+
+from consumer.integration.support import QUICK
+
+pytestmark = pytest.mark.integration
+
+CLAIM = "contains(UpdateExpression, 'attempts')"
+STATUS = "contains(UpdateExpression, 'effects')"
+IN_BATCH = "length(TransactItems[?Update && contains(Update.UpdateExpression, '{}')]) > `0`"
+GATES = "length(TransactItems[?Put]) > `0`"
+BOTH = "length(TransactItems[?Put]) > `0` && length(TransactItems[?Update]) > `0`"
+
+LOST = {
+    "claim": ("0", 1, 1, {"operation": "UpdateItem", "body": CLAIM}),
+    "batch of claims": (
+        "0",
+        5,
+        1,
+        {"operation": "TransactWriteItems", "body": IN_BATCH.format("attempts")},
+    ),
+    "plain gate": ("0", 1, 1, {"operation": "PutItem"}),
+    "plain status": ("0", 1, 1, {"operation": "UpdateItem", "body": STATUS}),
+    "grouped gates": ("0", 5, 5, {"operation": "TransactWriteItems", "body": GATES}),
+    "grouped status": (
+        "0",
+        5,
+        5,
+        {"operation": "TransactWriteItems", "body": IN_BATCH.format("effects")},
+    ),
+    "transaction": ("1", 1, 1, {"operation": "TransactWriteItems", "body": BOTH}),
+    "grouped transaction": ("1", 5, 5, {"operation": "TransactWriteItems", "body": BOTH}),
+    "delete": ("0", 5, 1, {"operation": "DeleteMessageBatch"}),
+}
+
+
+def _lose(name, times, run_consumer, queue_set, network, journal) -> None:
+    transactional, batch, commit, rule = LOST[name]
+    made = queue_set(visibility=20)
+    ids = made.send_many(5)
+    service = "sqs" if name == "delete" else "dynamodb"
+    answers = {"service": service, **rule, "times": times, "response": {"abort_frac": 0.0}}
+    network.rules("loser", answers)
+    before = network.fired()
+    ended = run_consumer(
+        {
+            **made.env,
+            **QUICK,
+            **journal.env,
+            **network.env("loser"),
+            "USE_TRANSACTIONAL_WRITES": transactional,
+            "MAX_MESSAGES": str(batch),
+            "COMMIT_BATCH": str(commit),
+            "MESSAGE_LIMIT": "5",
+        }
+    )
+    assert ended.code == 0, ended.output
+    assert network.fired() - before == times
+    rows = made.status_rows()
+    assert {(row["attempts"], row["effects"]) for row in rows.values()} == {(1, 1)}
+    assert rows.keys() == made.completed_rows().keys() == set(ids)
+    assert (made.depth(), made.dlq_messages()) == (0, [])
+    assert [event["effect"] for event in journal.events("completed")] == [True] * 5
+    assert journal.count("claimed") == 5
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_found_again_by_the_sdk(name, run_consumer, queue_set, network, journal) -> None:
+    """One answer lost: the SDK repeats the call, with the same token where it has one."""
+    _lose(name, 1, run_consumer, queue_set, network, journal)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LOST)
+def test_found_again_by_the_ledger(name, run_consumer, queue_set, network, journal) -> None:
+    """All three answers of the SDK lost, and one of our next try: a new call, with a new token."""
+    _lose(name, 3 if name == "delete" else 4, run_consumer, queue_set, network, journal)
