@@ -68,6 +68,10 @@ scenarios-slow: venv ## Those that take minutes
 scenarios: venv ## All of them
 	@$(RUN) --all $(ARGS)
 
+.PHONY: report
+report: venv ## Open the newest run's page, or print where it is (ARGS: a run)
+	@$(BIN)/python scripts/open_report.py $(ARGS)
+
 ##@ Check
 .PHONY: test check
 test: venv-test ## Every test that takes seconds: units, contracts, real processes on a local stack

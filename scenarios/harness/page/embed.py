@@ -45,6 +45,7 @@ def _messages(told: list[Tale], start: float, consumers: list[str]) -> dict[str,
     """Rows instead of objects, names by number: 5,000 messages stay near a megabyte."""
     names: dict[str, int] = {}
     notes: dict[str, int] = {"": 0}
+    numbers = {name: number for number, name in enumerate(consumers)}
 
     def row(delivery: Delivery) -> list[Any]:
         marks: list[Any] = []
@@ -55,7 +56,7 @@ def _messages(told: list[Tale], start: float, consumers: list[str]) -> dict[str,
                 notes.setdefault(mark.note, len(notes)),
             ]
         return [
-            consumers.index(delivery.consumer),
+            numbers[delivery.consumer],
             delivery.receive_count,
             delivery.digest,
             _since(start, delivery.hidden_until),
@@ -68,7 +69,7 @@ def _messages(told: list[Tale], start: float, consumers: list[str]) -> dict[str,
             tale.fate.value,
             int(tale.poison),
             tale.effects,
-            None if tale.sent is None else _since(start, tale.sent),
+            _since(start, tale.sent),
             [row(delivery) for delivery in tale.deliveries],
         ]
         for tale in told

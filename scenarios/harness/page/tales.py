@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -72,13 +72,13 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Tale:
-    """One message; `sent` is None where only a consumer tells of it."""
+    """One message; `effects` is None where no row tells."""
 
     id: str
     fate: Fate
     poison: bool
     effects: int | None
-    sent: float | None
+    sent: float
     deliveries: tuple[Delivery, ...]
 
     @property
@@ -98,27 +98,44 @@ class Tale:
         return 3 if len(self.deliveries) > 1 else 4
 
 
+@dataclass(frozen=True)
+class _World:
+    """What others than the consumers saw; `rows` is None where the tables were not read."""
+
+    rows: Mapping[str, Row] | None
+    poison: frozenset[str]
+    dead: frozenset[str]
+    end: float
+
+
 def tales(history: History) -> list[Tale]:
     """Every message that was sent, the interesting ones first, else in order of sending."""
     found = _deliveries(history)
-    fates = {key: _fate(history, key, found.get(key, [])) for key in history.ids}
-    _, end = moments(history)
-    rows = history.status or {}
-    sent = {event.data["id"]: event for event in history.sent}
+    world = _World(history.status, history.poison, history.dead_lettered, moments(history)[1])
     told = [
-        Tale(
-            id=key,
-            fate=fates[key],
-            poison=key in history.poison,
-            effects=_effects(history, key),
-            sent=event.t,
-            deliveries=tuple(
-                _ended(found.get(key, []), rows.get(key, {}), end, dead=fates[key] is Fate.DEAD)
-            ),
-        )
-        for key, event in sent.items()
+        _tale(event.data["id"], event.t, found.get(event.data["id"], []), world)
+        for event in history.sent
     ]
-    return sorted(told, key=lambda tale: (tale.interest, -tale.consumers, tale.sent or 0.0))
+    return sorted(told, key=lambda tale: (tale.interest, -tale.consumers, tale.sent))
+
+
+def _tale(key: str, sent: float, deliveries: list[Delivery], world: _World) -> Tale:
+    row = (world.rows or {}).get(key, {})
+    effects = int(row["effects"]) if "effects" in row else None
+    if world.rows is None:
+        done = any(delivery.has("completed", "already_done", "cached") for delivery in deliveries)
+    else:
+        done = row.get("status") == "COMPLETED"
+    dead = key in world.dead
+    fate = Fate.DEAD if dead else Fate.COMPLETED if done else Fate.UNSETTLED
+    return Tale(
+        id=key,
+        fate=Fate.MANIFOLD if (effects or 0) > 1 else fate,
+        poison=key in world.poison,
+        effects=effects,
+        sent=sent,
+        deliveries=tuple(_ended(deliveries, row, world.end, dead=dead)),
+    )
 
 
 def moments(history: History) -> tuple[float, float]:
@@ -130,24 +147,6 @@ def moments(history: History) -> tuple[float, float]:
 
 def _journals(history: History) -> Iterable[Journal]:
     return (*((history.producer,) if history.producer else ()), *history.consumers)
-
-
-def _effects(history: History, key: str) -> int | None:
-    row: Row = (history.status or {}).get(key, {})
-    return int(row["effects"]) if "effects" in row else None
-
-
-def _fate(history: History, key: str, deliveries: list[Delivery]) -> Fate:
-    """By the tables and the DLQ where they were read, else by what the consumers claim."""
-    if (_effects(history, key) or 0) > 1:
-        return Fate.MANIFOLD
-    if key in history.dead_lettered:
-        return Fate.DEAD
-    if history.status is not None:
-        done = history.status.get(key, {}).get("status") == "COMPLETED"
-    else:
-        done = any(delivery.has("completed", "already_done", "cached") for delivery in deliveries)
-    return Fate.COMPLETED if done else Fate.UNSETTLED
 
 
 def _deliveries(history: History) -> dict[str, list[Delivery]]:

@@ -38,7 +38,7 @@ const KINDS = {
 
 /** When a message first mattered: its first receive, else its sending. */
 function firstSeen(message) {
-  return message.deliveries.length ? message.deliveries[0].received : message.sent || 0;
+  return message.deliveries.length ? message.deliveries[0].received : message.sent;
 }
 
 function chosenMessages(state) {
@@ -72,7 +72,7 @@ function rowMiddle(lane, index) {
 function spanOf(lanes, data) {
   let [low, high] = [Infinity, 0];
   for (const { message } of lanes) {
-    low = Math.min(low, message.sent ?? Infinity, firstSeen(message));
+    low = Math.min(low, message.sent, firstSeen(message));
     for (const one of message.deliveries) {
       high = Math.max(high, Math.min(one.hiddenUntil, data.end), ...one.marks.map((mark) => mark.t));
     }

@@ -136,14 +136,19 @@ function drawNext() {
   const begin = performance.now();
   while (waiting.length && performance.now() - begin < 40) waiting.shift()();
   if (waiting.length) setTimeout(drawNext);
-  else document.body.dataset.drawn = "yes";
+  else allDrawn();
+}
+
+function allDrawn() {
+  document.body.dataset.drawn = "yes";
+  performance.mark("drawn");
 }
 
 /** A printer does not wait. */
 function drawNow() {
   waiting = [];
   STATES.flatMap(drawings).forEach((draw) => draw());
-  document.body.dataset.drawn = "yes";
+  allDrawn();
 }
 
 function forPrint({ matches }) {

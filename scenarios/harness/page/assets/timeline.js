@@ -83,7 +83,7 @@ function timelineTraces(state, withWords, range) {
 function placeWaits(waits, lane) {
   let [since, from] = [lane.message.sent, 0];
   lane.message.deliveries.forEach((one, row) => {
-    if (since !== null && since < one.received) {
+    if (since < one.received) {
       waits.x.push(since, since, one.received, null);
       waits.y.push(rowMiddle(lane, from), rowMiddle(lane, row), rowMiddle(lane, row), null);
     }
@@ -94,7 +94,7 @@ function placeWaits(waits, lane) {
 function bars(share) {
   return {
     type: "bar", orientation: "h", x: [], y: [], base: [], width: ROW * share, hovertext: [], hoverinfo: "text",
-    text: [], textposition: "inside", insidetextanchor: "start", constraintext: "none", textangle: 0, customdata: [],
+    textposition: "none", customdata: [],
     marker: { color: [], line: { color: [], width: 1 }, pattern: { shape: [], size: 5, bgcolor: theme("paper") } },
   };
 }
@@ -105,7 +105,6 @@ function addBar(trace, lane, row, [from, to], look) {
   trace.y.push(rowMiddle(lane, row));
   trace.hovertext.push(look.hover);
   trace.customdata.push(lane.message.id);
-  trace.text.push(look.text || "");
   trace.marker.color.push(look.fill);
   trace.marker.line.color.push(look.line || look.fill);
   trace.marker.pattern.shape.push(look.pattern || "");
