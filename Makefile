@@ -72,6 +72,11 @@ scenarios: venv ## All of them
 report: venv ## Open the newest run's page, or print where it is (ARGS: a run)
 	@$(BIN)/python scripts/open_report.py $(ARGS)
 
+##@ Measure
+.PHONY: bench
+bench: venv-test ## Speed, calls, cost and CPU beside a hand-written loop; about 20 minutes (ARGS="--parts compare": 3)
+	@$(BIN)/python tests/benchmarks/bench.py $(ARGS)
+
 ##@ Check
 .PHONY: test check
 test: venv-test ## Every test that takes seconds: units, contracts, real processes on a local stack

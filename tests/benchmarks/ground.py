@@ -10,8 +10,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from botocore.config import Config
 
 from local_aws import Stack, child_environment, start, stop
+from local_stack.provision import local_session
 from support.proxy import Proxy
 from support.queues import REGION, QueueSet, QueueSets
 
@@ -26,6 +30,7 @@ class Ground:
 
     name: str
     sets: QueueSets
+    endpoint: str
     stack_pid: int
     proxy_pids: tuple[int, ...] = ()
 
@@ -34,6 +39,11 @@ class Ground:
         made = self.sets(visibility=VISIBILITY)
         made.send_many(messages)
         return made
+
+    def client(self, service: str, config: Config) -> Any:
+        """A client of this process, straight to the stack."""
+        session = local_session(REGION)
+        return session.client(service, endpoint_url=self.endpoint, config=config)
 
     def stack_seconds(self) -> float:
         """CPU seconds that MiniStack has used so far."""
@@ -61,10 +71,11 @@ def grounds(folder: Path) -> Iterator[tuple[Ground, Ground]]:
             "AWS_ENDPOINT_URL_DYNAMODB": dynamodb.endpoint,
         }
         yield (
-            Ground("direct", QueueSets(stack.endpoint, environment), stack.pid),
+            Ground("direct", QueueSets(stack.endpoint, environment), stack.endpoint, stack.pid),
             Ground(
                 "aws-like",
                 QueueSets(stack.endpoint, slow_environment),
+                stack.endpoint,
                 stack.pid,
                 (sqs.pid, dynamodb.pid),
             ),

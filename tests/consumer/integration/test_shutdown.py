@@ -22,7 +22,7 @@ from support.waiting import wait_for
 
 pytestmark = pytest.mark.integration
 
-GRACE = 5
+GRACE = 10
 TEN_LANES = {
     **QUICK,
     "CONCURRENCY": "10",

@@ -1,0 +1,103 @@
+"""What the figures must show, each with the number asked and the number found; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmarks.comparison import IN_STEADY_STATE, Row
+from benchmarks.measure import Figures
+
+NOISE = 1.05
+"""Of two peaks of memory that are equal but for what the allocator does."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """`asked` and `found` in words; `holds` is None where this run did not measure it."""
+
+    name: str
+    asked: str
+    found: str
+    holds: bool | None
+
+
+Pick = Callable[[str, str, str], Figures | None]
+
+
+def goals(rows: Sequence[Row]) -> list[Goal]:
+    """All of them, in the order of the table."""
+
+    def pick(ground: str, kind: str, key: str) -> Figures | None:
+        found = [r.figures for r in rows if (r.ground, r.kind, r.key) == (ground, kind, key)]
+        return found[0] if found else None
+
+    return [*_speed(pick), *_calls(pick), *_cpu(pick), *_growth(pick)]
+
+
+def _speed(pick: Pick) -> Iterator[Goal]:
+    for ground, least in (("aws-like", 40), ("direct", 5)):
+        yield _ratio(
+            f"messages/s, tuned against the reference loop, {ground}",
+            least,
+            pick(ground, "compare", "tuned"),
+            pick(ground, "compare", "reference"),
+        )
+
+
+def _ratio(name: str, least: float, one: Figures | None, other: Figures | None) -> Goal:
+    if not one or not other:
+        return Goal(name, f">= {least:g} x", "not measured", None)
+    found = f"{one.rate / other.rate:.1f} x ({one.rate:.0f}/s, {other.rate:.1f}/s)"
+    return Goal(name, f">= {least:g} x", found, one.rate / other.rate >= least)
+
+
+def _calls(pick: Pick) -> Iterator[Goal]:
+    for key, most in (("tuned", 0.45), ("default", 4.1), ("batch", 1.4)):
+        found = pick("aws-like", "compare", key) or pick("direct", "compare", key)
+        yield _most(f"API calls per message, {key}", most, found and found.calls, "")
+
+
+def _cpu(pick: Pick) -> Iterator[Goal]:
+    tuned, reference = pick("direct", "compare", "tuned"), pick("direct", "compare", "reference")
+    yield _most("CPU per message, tuned", 0.8, tuned and tuned.cpu_ms, " ms")
+    share = tuned.cpu_ms / reference.cpu_ms if tuned and reference else None
+    yield _most("... of the reference loop's", 1 / 6, share, "")
+    yield _most("CPU from start to first receive", 0.6, tuned and tuned.start.cpu, " s")
+
+
+def _growth(pick: Pick) -> Iterator[Goal]:
+    many = pick("direct", "memory", str(IN_STEADY_STATE))
+    fewer = pick("direct", "memory", str(IN_STEADY_STATE // 10))
+    few = pick("direct", "memory", str(IN_STEADY_STATE // 100))
+    yield _most(f"peak memory, {IN_STEADY_STATE:,} messages", 120, many and many.memory, " MB")
+    grown = many.memory / fewer.memory if many and fewer and fewer.memory else None
+    yield _most("... of that of a tenth of them", NOISE, grown, "")
+    kept = many.rate / few.rate if many and few else None
+    yield _least("messages/s, of those at a hundredth of them", 0.8, kept)
+    yield _least_of_floor(pick)
+
+
+def _least_of_floor(pick: Pick) -> Goal:
+    """The stack slows down with the length of a queue; the consumer must not do so more than it."""
+    name = f"messages/s with {IN_STEADY_STATE:,} in the queue, of those with a hundredth"
+    ends = [f"{key}-{count}" for key in ("tuned", "floor") for count in (IN_STEADY_STATE, 1000)]
+    found = [pick("direct", "depth", end) for end in ends]
+    if not all(found):
+        return Goal(name, ">= 0.8, or the floor's", "not measured", None)
+    rates = [figures.rate for figures in found if figures]
+    kept, floor = rates[0] / rates[1], rates[2] / rates[3]
+    told = f"{kept:.2f}; floor {floor:.2f}"
+    return Goal(name, ">= 0.8, or the floor's", told, kept >= 0.8 or kept >= floor)
+
+
+def _most(name: str, most: float, found: float | None, unit: str) -> Goal:
+    if found is None:
+        return Goal(name, f"<= {most:.3g}{unit}", "not measured", None)
+    return Goal(name, f"<= {most:.3g}{unit}", f"{found:.3g}{unit}", found <= most)
+
+
+def _least(name: str, least: float, found: float | None) -> Goal:
+    if found is None:
+        return Goal(name, f">= {least:g}", "not measured", None)
+    return Goal(name, f">= {least:g}", f"{found:.2f}", found >= least)
