@@ -173,7 +173,7 @@ class TestTurn:
     def test_after_an_outage_it_starts_with_one_message(self) -> None:
         consumer = Consumer([a_message("a")])
         consumer.outage._note_down(LedgerDown("down"))
-        consumer.outage._pause = lambda _: False  # type: ignore[method-assign]
+        consumer.outage._pause = lambda in_vain: None  # type: ignore[method-assign]
         assert consumer.lane().turn()
         assert consumer.inbox.asked[0][0] == 1
         assert len(consumer.ledger.asked("probe")) == 3
@@ -200,7 +200,7 @@ class TestTurn:
         consumer = Consumer([a_message("a")])
         consumer.ledger.down = {"probe"}
         consumer.outage._note_down(LedgerDown("down"))
-        consumer.outage._pause = lambda _: consumer.turnstile.close("signal")  # type: ignore[method-assign]
+        consumer.outage._pause = lambda in_vain: consumer.turnstile.close("signal")  # type: ignore[method-assign]
         assert not consumer.lane().turn()
         assert consumer.ledger.calls == []
         assert consumer.inbox.asked == []
@@ -380,7 +380,7 @@ class TestLoop:
             assert wait_until(lambda: consumer.inbox.released)
 
         consumer.work["a"] = work
-        consumer.outage._pause = lambda _: consumer.ledger.down.clear()  # type: ignore[method-assign]
+        consumer.outage._pause = lambda in_vain: consumer.ledger.down.clear()  # type: ignore[method-assign]
         assert loop.run() == "signal"
         assert consumer.inbox.deleted == ["a"]
         assert consumer.inbox.released == ["b"]

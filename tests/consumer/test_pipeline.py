@@ -144,7 +144,7 @@ class TestAlreadyDone:
     def test_without_work_all_is_deleted_in_one_call(self, path: Path) -> None:
         calls: list[int] = []
         delete = path.inbox.delete
-        path.inbox.delete = lambda batch: calls.append(len(batch)) or delete(batch)  # type: ignore[method-assign,func-returns-value]
+        path.inbox.delete = lambda batch: calls.append(len(batch)) or delete(batch)  # type: ignore[method-assign,assignment,func-returns-value]
         path.ledger.claims = dict.fromkeys("abc", Claim.ALREADY_DONE)
         path.run(*"abc")
         assert calls == [3]
