@@ -16,34 +16,41 @@ class Gate:
     def __init__(self, upstream: str) -> None:
         parts = urlsplit(upstream)
         self._upstream = (parts.hostname or "127.0.0.1", parts.port or 80)
-        self._port = 0
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
-        self._listener: socket.socket | None = None
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = found.getsockname()[1]
+        # Bound by number, the port stays ours while nobody listens on it.
+        self._listener = socket.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind(("127.0.0.1", port))
         self.open()
-        self.endpoint = f"http://127.0.0.1:{self._port}"
+        self.endpoint = f"http://127.0.0.1:{port}"
 
     def open(self) -> None:
         """Let calls through, at the same address as before."""
-        self._listener = socket.create_server(("127.0.0.1", self._port), backlog=64)
-        self._port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+        self._listener.listen(64)
+        threading.Thread(target=self._accept, daemon=True).start()
 
     def shut(self) -> None:
         """Cut what is open and refuse what comes."""
-        if self._listener:
-            with contextlib.suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         with self._lock:
             for one in self._open:
                 with contextlib.suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
 
-    def _accept(self, listener: socket.socket) -> None:
+    def close(self) -> None:
+        """Shut for ever."""
+        self.shut()
+        self._listener.close()
+
+    def _accept(self) -> None:
         while True:
             try:
-                client, _ = listener.accept()
+                client, _ = self._listener.accept()
                 server = socket.create_connection(self._upstream)
             except OSError:
                 return

@@ -74,7 +74,7 @@ def _wire(case: Case, name: str, endpoint: str, network: Network) -> Wire:
         gate = Gate(endpoint)
         names = ["SQS", "DYNAMODB"] if case.target == "both" else [case.target.upper()]
         env = {f"AWS_ENDPOINT_URL_{name}": gate.endpoint for name in names}
-        return Wire(env, GONE, gate.shut, gate.open, gate.open, gate.shut)
+        return Wire(env, GONE, gate.shut, gate.open, lambda: None, gate.close)
     rule = {"service": TARGETS[case.target], **FAULTS[case.fault]}
 
     def mend() -> None:
