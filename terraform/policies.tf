@@ -43,7 +43,8 @@ locals {
         Sid      = "Track"
         Resource = local.all_tables
         # TransactWriteItems has no action of its own: each item counts as the write that it is.
-        Action = ["dynamodb:PutItem", "dynamodb:UpdateItem"]
+        # The read is of an outbox's open intents and of the log of a saga (EFFECT_MODE).
+        Action = ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:BatchGetItem"]
       },
     ]
     # The runner starts producer and consumers, which use its credentials unless told otherwise:

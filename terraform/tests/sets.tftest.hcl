@@ -90,8 +90,11 @@ run "redrive" {
     error_message = "a queue must redrive to its own DLQ after two receives"
   }
   assert {
-    condition     = jsondecode(aws_sqs_queue.queue["slow"].redrive_policy).maxReceiveCount == 9
-    error_message = "a set's own max_receive_count must reach its queue"
+    condition = jsondecode(aws_sqs_queue.queue["slow"].redrive_policy) == {
+      deadLetterTargetArn = "arn:aws:sqs:us-west-1:123456789012:sqs-demo-slow-queue-dlq"
+      maxReceiveCount     = 9
+    }
+    error_message = "a set's own DLQ and max_receive_count must reach its queue"
   }
   assert {
     condition = jsondecode(aws_sqs_queue.dlq["slow"].redrive_allow_policy) == {
