@@ -63,8 +63,9 @@ def runner_flags() -> list[str]:
     rows = []
     for action in runner_parser(run.cases(), "")._actions:
         if action.option_strings and action.dest != "help":
-            value = "" if action.nargs == 0 else " " + (action.metavar or "VALUE")  # type: ignore[operator]
-            rows.append((f"`{action.option_strings[-1]}{value}`", action.help or ""))
+            name = action.metavar or action.dest.upper()
+            value = "" if action.nargs == 0 else name if isinstance(name, str) else " ".join(name)
+            rows.append((f"`{f'{action.option_strings[-1]} {value}'.strip()}`", action.help or ""))
     return _table(("flag", "meaning"), rows)
 
 
