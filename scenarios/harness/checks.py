@@ -45,7 +45,8 @@ def good_completed(asked: Asked, history: History) -> Finding:
 
 
 def _completed(asked: Asked, history: History, wanted: Sequence[str]) -> Finding:
-    open_ = [key for key in wanted if key not in completed_ids(history)]
+    done = completed_ids(history)
+    open_ = [key for key in wanted if key not in done]
     left = {held.id for held in history.left or ()}
     if open_ and all(key in left for key in open_):
         seen = f"{open_[0]}: not yet, it is still in the queue; {len(open_)} such"

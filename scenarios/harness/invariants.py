@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
 from harness.findings import Asked, question, trace
 from harness.history import Child, Event, History, Journal, Row, Witness
 from harness.scenario import Finding
@@ -38,7 +41,7 @@ def sent_as_asked(asked: Asked, history: History) -> Finding:
     wrong = [
         f"message with index {index} was not sent ({_why(refused.get(index))})" for index in absent
     ]
-    twice = sorted({key for key in history.ids if history.ids.count(key) > 1})
+    twice = sorted(key for key, times in Counter(history.ids).items() if times > 1)
     wrong += [f"{key} was sent more than once" for key in twice]
     wrong += ["nothing was sent"] if not places and not wrong else []
     if wrong:
@@ -188,25 +191,35 @@ def deliveries_recorded(asked: Asked, history: History) -> Finding:
 )
 def deleted_after_completion(asked: Asked, history: History) -> Finding:
     """Order within one journal is the order of calls: an event is written when its call ends."""
-    deletes = [(j, e) for j in history.consumers for e in j.events if _is_delete(e, history)]
-    early = [event for journal, event in deletes if not _proved_done(journal, event, history)]
+    deletes, early = 0, list[Event]()
+    for journal in history.consumers:
+        for key, events in _by_message(journal, history).items():
+            row: Row = (history.status or {}).get(key, {})
+            for place, event in enumerate(events):
+                if event.name in DELETES:
+                    deletes += 1
+                    early += [] if _proved_done(events[:place], event, row) else [event]
     wrong = [f"{e.id}: '{e.name}' by {e.who} without its completion before" for e in early]
     ids = [event.id or "" for event in early]
-    return asked.judged(wrong, history, ids, f"{len(deletes)} deletes, each after its completion")
+    return asked.judged(wrong, history, ids, f"{deletes} deletes, each after its completion")
 
 
-def _is_delete(event: Event, history: History) -> bool:
-    return event.name in DELETES and event.id in set(history.ids)
+def _by_message(journal: Journal, history: History) -> dict[str, list[Event]]:
+    """What one process wrote of each message of this run, in its own order."""
+    found: dict[str, list[Event]] = {}
+    mine = frozenset(history.ids)
+    for event in journal.events:
+        if event.id in mine:
+            found.setdefault(event.id or "", []).append(event)
+    return found
 
 
-def _proved_done(journal: Journal, deleted: Event, history: History) -> bool:
+def _proved_done(before: Sequence[Event], deleted: Event, row: Row) -> bool:
     """This delivery was found complete, or this process had completed the message before."""
-    before = [e for e in journal.events if e.place < deleted.place and e.id == deleted.id]
     own = any(e.name in DONE and e.delivery == deleted.delivery for e in before)
     remembered = any(e.name == "cached" and e.delivery == deleted.delivery for e in before) and any(
         e.name in DONE for e in before
     )
-    row: Row = (history.status or {}).get(deleted.id or "", {})
     recorded = row.get("status") == "COMPLETED" and row["completed_at"] <= deleted.t + CLOCK_SLACK
     return (own or remembered) and recorded
 
@@ -233,9 +246,8 @@ def effects_per_message(asked: Asked, history: History, times: int) -> Finding:
     return asked.judged(wrong, history, ids, f"{total} completed, effects {times} on each")
 
 
-def _effects_written(history: History) -> dict[str, int]:
-    events = [e for e in history.events("completed") if e.data.get("effect")]
-    return {key: sum(e.id == key for e in events) for key in history.ids}
+def _effects_written(history: History) -> Mapping[str, int]:
+    return Counter(e.id for e in history.events("completed") if e.data.get("effect") and e.id)
 
 
 def _effects_doubtful(history: History) -> dict[str, int]:
