@@ -63,7 +63,7 @@ scenario-%: venv ## One scenario, for example: make scenario-happy ARGS="--count
 	@$(RUN) $* $(ARGS)
 scenarios-fast: venv ## The six that take seconds
 	@$(RUN) --fast $(ARGS)
-scenarios-slow: venv ## Those that take minutes
+scenarios-slow: venv ## The others, which take longer
 	@$(RUN) --slow $(ARGS)
 scenarios: venv ## All of them
 	@$(RUN) --all $(ARGS)

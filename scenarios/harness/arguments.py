@@ -22,7 +22,7 @@ def parser(names: Iterable[str], exits: str) -> argparse.ArgumentParser:
     )
     add("--list", action="store_true", help="print the names and what each proves")
     add("--fast", action="store_true", help="the scenarios that take seconds")
-    add("--slow", action="store_true", help="those that take minutes")
+    add("--slow", action="store_true", help="the others, which take longer")
     add("--all", action="store_true", help="all of them")
     add("--repeat", type=whole(1), default=1, metavar="N", help="run each N times")
     add("--json", action="store_true", help="results as JSON on stdout, progress on stderr")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.history import Child, Held, History, Sample, Tick
+from harness.history import Child, Held, History, Journal, Sample, Tick
 from harness.journals import read_journal
 
 if TYPE_CHECKING:
@@ -41,13 +41,13 @@ def load(folder: Path) -> History:
     queues = _json(folder / "dlq.json") or {}
     children = _json(folder / "children.json")
     problems = _json(folder / "problems.json")
-    producer = folder / "producer.jsonl"
+    arms = about.get("arms", [""])
     return History(
         folder=str(folder),
-        messages=about["given"]["messages"],
+        messages=about["given"]["messages"] * len(arms),
         queue_arn=about.get("queue_arn"),
         quiet_seconds=about["quiet_seconds"],
-        producer=read_journal(producer) if producer.exists() else None,
+        producer=_producer(folder, arms, about["given"]["messages"]),
         consumers=tuple(read_journal(path) for path in sorted(folder.glob("consumer-*.jsonl"))),
         children=None if children is None else tuple(_child(row) for row in children),
         status=tables.get("status"),
@@ -55,9 +55,37 @@ def load(folder: Path) -> History:
         dlq=_held(queues.get("dead_lettered")),
         left=_held(queues.get("left_in_queue")),
         samples=tuple(Sample(**row) for row in _lines(folder / "samples.jsonl")),
+        services=tuple(
+            read_journal(folder / f"{name}.jsonl") for name in about.get("services", ())
+        ),
         scaling=tuple(Tick(**row) for row in _lines(folder / "scaling.jsonl")),
         problems=None if problems is None else tuple(problems),
     )
+
+
+def _producer(folder: Path, arms: Sequence[str], messages: int) -> Journal | None:
+    """What was sent, of all arms as one: each event names its arm, the indices run on."""
+    paths = [folder / f"{producer_name(arm)}.jsonl" for arm in arms]
+    if not all(path.exists() for path in paths):
+        return None
+    journals = [read_journal(path) for path in paths]
+    events = [
+        replace(event, data=_in_arm(event.data, arm, number * messages))
+        for number, (arm, journal) in enumerate(zip(arms, journals, strict=True))
+        for event in journal.events
+    ]
+    torn = next((journal.torn for journal in journals if journal.torn), None)
+    return Journal("producer", tuple(events), torn)
+
+
+def _in_arm(data: Mapping[str, Any], arm: str, first: int) -> dict[str, Any]:
+    index = {"index": data["index"] + first} if "index" in data else {}
+    return {**data, "arm": arm, **index}
+
+
+def producer_name(arm: str) -> str:
+    """How the producer of an arm is called, and so its journal."""
+    return f"producer.{arm}" if arm else "producer"
 
 
 def _child(row: Mapping[str, Any]) -> Child:

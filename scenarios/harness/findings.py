@@ -23,22 +23,22 @@ class Asked:
     check: str
     expected: str
 
-    def passed(self, seen: str) -> Finding:
-        return Finding(self.check, Verdict.PASS, self.expected, seen)
+    def passed(self, seen: str, shows: str = "") -> Finding:
+        return Finding(self.check, Verdict.PASS, self.expected, seen, shows=shows)
 
-    def failed(self, seen: str, look_at: str) -> Finding:
-        return Finding(self.check, Verdict.FAIL, self.expected, seen, look_at)
+    def failed(self, seen: str, look_at: str, shows: str = "") -> Finding:
+        return Finding(self.check, Verdict.FAIL, self.expected, seen, look_at, shows)
 
-    def unknown(self, seen: str, look_at: str) -> Finding:
-        return Finding(self.check, Verdict.UNKNOWN, self.expected, seen, look_at)
+    def unknown(self, seen: str, look_at: str, shows: str = "") -> Finding:
+        return Finding(self.check, Verdict.UNKNOWN, self.expected, seen, look_at, shows)
 
     def judged(
-        self, wrong: Sequence[str], history: History, ids: Sequence[str], good: str
+        self, wrong: Sequence[str], history: History, ids: Sequence[str], good: str, shows: str = ""
     ) -> Finding:
         """FAIL with what is wrong, each entry about the message at the same place in `ids`."""
         if wrong:
-            return self.failed(some(wrong), trace(history, ids[:NAMED]))
-        return self.passed(good)
+            return self.failed(some(wrong), trace(history, ids[:NAMED]), shows)
+        return self.passed(good, shows)
 
 
 def question(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -20,6 +20,7 @@ class Witness(StrEnum):
     DLQ = "dlq"
     SAMPLES = "samples"
     SCALING = "scaling"
+    SERVICES = "services"
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ class History:
     left: tuple[Held, ...] | None = None
     samples: tuple[Sample, ...] = ()
     scaling: tuple[Tick, ...] = ()
+    services: tuple[Journal, ...] = ()  # the ledgers of the services outside
     problems: tuple[str, ...] | None = None  # what the runner waited for or asked in vain
 
     @property
@@ -135,6 +137,11 @@ class History:
     @property
     def ids(self) -> tuple[str, ...]:
         return tuple(event.data["id"] for event in self.sent)
+
+    @property
+    def arms(self) -> dict[str, str]:
+        """The arm of the scenario that each message was sent for."""
+        return {event.data["id"]: event.data.get("arm", "") for event in self.sent}
 
     @property
     def poison(self) -> frozenset[str]:
@@ -155,6 +162,11 @@ class History:
         ]
         return tuple(sorted(found, key=lambda event: (event.t, event.place)))
 
+    def served(self, *names: str) -> list[Event]:
+        """What the services wrote under these names, in order of time."""
+        found = [event for ledger in self.services for event in ledger.events]
+        return sorted((e for e in found if e.name in names), key=lambda e: (e.t, e.place))
+
     def by_id(self, *names: str) -> dict[str, list[Event]]:
         """Those events for each message sent, an empty list where there is none."""
         found: dict[str, list[Event]] = {key: [] for key in self.ids}
@@ -172,9 +184,14 @@ class History:
             Witness.TABLES: _absent("the tables were not read", self.status, self.completed),
             Witness.DLQ: _absent("the queues were not read at the end", self.dlq, self.left),
             Witness.SAMPLES: None if self.samples else "no queue depth was sampled",
+            Witness.SERVICES: self._services_missing(),
             Witness.SCALING: None if self.scaling else "no scaling decision was recorded",
         }
         return reasons[witness]
+
+    def _services_missing(self) -> str | None:
+        reasons = [_journal_missing(ledger.name, ledger) for ledger in self.services]
+        return next(filter(None, reasons), None if reasons else "no service left a ledger")
 
     def _consumers_missing(self) -> str | None:
         if not self.consumers:
@@ -197,3 +214,19 @@ def _journal_missing(name: str, journal: Journal | None) -> str | None:
 
 def _absent(reason: str, *parts: object) -> str | None:
     return reason if any(part is None for part in parts) else None
+
+
+def swallowed_ids(events: Iterable[Event]) -> set[str]:
+    """Messages finished by a process that then crashed: it may have deleted them and not said so.
+
+    A crash in one thread can come between another's delete and its journal line.
+    """
+    events = list(events)
+    crashed = {event.who for event in events if event.name == "crash"}
+    return {
+        event.id
+        for event in events
+        if event.name in ("completed", "already_done", "cached")
+        and event.who in crashed
+        and event.id
+    }

@@ -59,9 +59,9 @@ class _Followed:
         return not (self.folder / "verdict.json").exists()
 
     def look(self) -> Progress:
-        for path in self.folder.glob("*-*.jsonl"):
-            self._take(path)
-        self._take(self.folder / "producer.jsonl")
+        for pattern in ("producer*.jsonl", "consumer-*.jsonl"):
+            for path in self.folder.glob(pattern):
+                self._take(path)
         sample = _last_sample(self.folder / "samples.jsonl")
         return Progress(
             self.folder.name,
@@ -84,7 +84,7 @@ class _Followed:
 
     def _count(self, who: str, event: Event) -> None:
         key = event.id
-        if who == "producer":
+        if who.startswith("producer"):
             self.sent += event.name == "sent"
         elif event.name == "start":
             self.alive.add(who)

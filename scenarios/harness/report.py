@@ -118,6 +118,8 @@ class Report:
             for finding in outcome.findings:
                 if finding.verdict is not Verdict.PASS:
                     self._console.print(explained(finding), markup=False)
+                if finding.shows:
+                    self._console.print(indented(finding.shows), markup=False)
 
     def close(self, outcomes: Sequence[Outcome]) -> None:
         """What each has proved: a table on a terminal, lines elsewhere."""

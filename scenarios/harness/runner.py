@@ -32,7 +32,6 @@ from harness.scenario import KeepUp, Options, Scenario, Verdict
 from harness.stage import LOCAL_VISIBILITY, Interrupted, Shared, Stage
 from harness.steps import play
 
-LOCAL_QUIET, REMOTE_QUIET = 0.5, 5.0  # seconds that the counts must stay at zero
 LOCAL_LAG, REMOTE_LAG = 3.0, 75.0  # seconds that counts may take to tell the truth (quirk 5)
 DRAIN_SLACK = 3.0  # beyond the visibility timeout, for what an earlier run left in flight
 WORK_IN_VISIBILITY = 4  # times that the work of a flood fits into the visibility timeout
@@ -141,11 +140,13 @@ def _stage(
         "scenario": scenario.name,
         "proves": scenario.proves,
         "given": asdict(scenario.given),
+        "arms": list(scenario.arms),
+        "services": [service.name for service in scenario.services],
         "talks_to": shared.target.described,
         "set": asdict(resources),
         "queue_arn": resources.queue_arn,
         "visibility_seconds": hidden,
-        "quiet_seconds": LOCAL_QUIET if shared.target.local else REMOTE_QUIET,
+        "quiet_seconds": stage.quiet_seconds,
         "options": asdict(shared.options),
         "began": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
@@ -174,10 +175,9 @@ def _drain(stage: Stage) -> None:
 
 def _settle(stage: Stage) -> None:
     """Give the counts time to become zero, and to stay so."""
-    seconds = LOCAL_QUIET if stage.shared.target.local else REMOTE_QUIET
     lag = LOCAL_LAG if stage.shared.target.local else REMOTE_LAG
     deadline = time.monotonic() + stage.hidden_seconds + lag
-    while not quiet(stage.samples, seconds) and time.monotonic() < deadline:
+    while not quiet(stage.samples, stage.quiet_seconds) and time.monotonic() < deadline:
         stage.pause()
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 
 from harness.history import History, Witness
@@ -25,7 +25,40 @@ class Amount(Enum):
 
 ALL_MESSAGES = Amount.ALL_MESSAGES
 PAST_VISIBILITY = Amount.PAST_VISIBILITY
-Setting = str | int | float | Amount
+
+
+@dataclass(frozen=True)
+class Service:
+    """A program of scenarios/services/ that runs from the first step to the last.
+
+    It writes its ledger as a journal, whose first line says at which `url` it answers.
+    """
+
+    name: str
+    program: str
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Address:
+    """A setting: where a service of this scenario answers."""
+
+    service: str
+    path: str = ""
+
+
+@dataclass(frozen=True, init=False)
+class Each:
+    """A setting in which the consumers of a step differ: one consumer for each value."""
+
+    values: tuple[str | int | float, ...]
+
+    def __init__(self, *values: str | int | float) -> None:
+        object.__setattr__(self, "values", values)
+
+
+Setting = str | int | float | Amount | Address | Each
+Settings = Mapping[str, Setting]
 
 
 @dataclass(frozen=True)
@@ -44,13 +77,15 @@ class Consume:
 
     A consumer with MESSAGE_LIMIT, or one that is to crash, is awaited; any other is stopped
     with SIGTERM. With `restarts`, a crashed one is replaced until every message is settled.
-    `before_sending` has them polling before the first message is sent.
+    `before_sending` has them polling before the first message is sent. One that `stays` is not
+    waited for: the next steps go on beside it.
     """
 
     consumers: int
     exits: int
     restarts: bool
     before_sending: bool
+    stays: bool
     settings: tuple[tuple[str, Setting], ...]
 
     def __init__(
@@ -60,13 +95,22 @@ class Consume:
         exits: int = OK,
         restarts: bool = False,
         before_sending: bool = False,
+        stays: bool = False,
         **settings: Setting,
     ) -> None:
         object.__setattr__(self, "consumers", consumers)
         object.__setattr__(self, "exits", exits)
         object.__setattr__(self, "restarts", restarts)
         object.__setattr__(self, "before_sending", before_sending)
+        object.__setattr__(self, "stays", stays)
         object.__setattr__(self, "settings", tuple(settings.items()))
+
+    def of_each(self) -> list[dict[str, Setting]]:
+        """The settings of each consumer that the step starts."""
+        named = dict(self.settings)
+        name, each = next(((k, v) for k, v in named.items() if isinstance(v, Each)), ("", None))
+        kinds = [named | {name: value} for value in each.values] if each else [named]
+        return kinds * self.consumers
 
     def leaves_by_itself(self) -> bool:
         return "MESSAGE_LIMIT" in dict(self.settings)
@@ -108,6 +152,7 @@ class Finding:
     expected: str
     seen: str
     look_at: str = ""
+    shows: str = ""  # what is worth seeing whatever the verdict, such as a table
 
 
 @dataclass(frozen=True)
@@ -127,7 +172,10 @@ class Scenario:
     given: Given
     when: Sequence[Step]
     then: Sequence[Check]
-    slow: bool = False
+    slow: bool = False  # not among the six that take seconds
+    services: Sequence[Service] = ()
+    arms: Mapping[str, Settings] = field(default_factory=lambda: {"": {}})
+    """All steps are played once for each arm, with messages of its own and these settings."""
 
 
 @dataclass(frozen=True)

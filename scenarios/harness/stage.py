@@ -10,19 +10,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import evidence
-from harness.history import Event, Held, Sample, Tick
+from harness.checks import quiet
+from harness.history import Event, Held, Sample, Tick, swallowed_ids
 from harness.infra import ROOT, Clients, Resources, SetupError, Target
 from harness.journals import Tail, deleted_ids, exhausted_ids
 from harness.processes import Children, Program, Running, Watchdog
-from harness.scenario import MAX_RECEIVES, OK, Amount, Options, Scenario, Setting
+from harness.scenario import (
+    MAX_RECEIVES,
+    OK,
+    Address,
+    Amount,
+    Options,
+    Scenario,
+    Service,
+    Setting,
+    Settings,
+)
 
+SERVICES = ROOT / "scenarios" / "services"
 LOOK_EVERY = 0.1  # seconds between two looks at a condition
 START_SECONDS = 30.0  # for a child to write its first line
 OVERRUN_SECONDS = 2.0  # by which work outlasts the visibility timeout
+LOCAL_QUIET, REMOTE_QUIET = 0.5, 5.0  # seconds that the counts must stay at zero
 LOCAL_VISIBILITY = 2  # seconds; a local run need not wait 10 for each redelivery
 
 # What a consumer gets unless the case says otherwise: short polls and quick work.
-BASICS: Mapping[str, Setting] = {
+BASICS: Settings = {
     "WAIT_TIME_SECONDS": 1,
     "SLEEP_MIN_SECONDS": 0.01,
     "SLEEP_MAX_SECONDS": 0.05,
@@ -62,11 +75,17 @@ class Stage:
     hidden_seconds: int  # the visibility timeout in effect
     problems: list[str] = field(default_factory=list)
     dead: dict[str, Held] = field(default_factory=dict)
+    arm: str = ""  # the one that is played now
     samples: list[Sample] = field(default_factory=list)
     tails: dict[str, Tail] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.queues = self.shared.clients.queues(self.resources)
+
+    @property
+    def quiet_seconds(self) -> float:
+        """For so long the counts must be zero before they are believed (quirk 5)."""
+        return LOCAL_QUIET if self.shared.target.local else REMOTE_QUIET
 
     @property
     def patience(self) -> float:
@@ -83,9 +102,17 @@ class Stage:
             "--poison-every": given.poison_every,
         }
         arguments = [str(part) for flag in flags.items() for part in flag]
-        return self._start("producer", "produce.py", arguments, {}, allowed)
+        program = self._door("producer", "produce.py", arguments, {})
+        return self._start(evidence.producer_name(self.arm), program, allowed)
 
-    def start_consumer(self, settings: Mapping[str, Setting], allowed: int) -> Running:
+    def start_service(self, service: Service) -> Running:
+        """It needs no credentials, so it gets none."""
+        reach = self.shared.target.environment
+        environment = {k: v for k, v in reach.items() if not k.startswith("AWS_")}
+        argv = [sys.executable, f"{service.program}.py", *service.options]
+        return self._start(service.name, Program(argv, SERVICES, environment), OK)
+
+    def start_consumer(self, settings: Settings, allowed: int) -> Running:
         names = {
             "MESSAGE_STATUS_TABLE": self.resources.status_table,
             "MESSAGE_COMPLETED_TABLE": self.resources.completed_table,
@@ -93,15 +120,16 @@ class Stage:
         override = (
             {} if self.visibility is None else {"VISIBILITY_TIMEOUT_SECONDS": self.visibility}
         )
-        merged = {**BASICS, **names, **override, **settings}
+        merged = {**BASICS, **names, **override, **self.scenario.arms[self.arm], **settings}
         values = {name: str(self._value(value)) for name, value in merged.items()}
         number = 1 + sum(child.name.startswith("consumer") for child in self.children.all)
-        return self._start(f"consumer-{number}", "consume.py", [], values, allowed)
+        program = self._door("consumer", "consume.py", [], values)
+        return self._start(f"consumer-{number}", program, allowed)
 
-    def _start(
-        self, name: str, script: str, arguments: list[str], values: Mapping[str, str], allowed: int
-    ) -> Running:
-        room = ROOT / ("producer" if name == "producer" else "consumer")
+    def _door(
+        self, name: str, script: str, arguments: list[str], values: Mapping[str, str]
+    ) -> Program:
+        room = ROOT / name
         own = room / ".venv" / "bin" / "python"
         python = str(own) if own.exists() else sys.executable
         environment = {
@@ -110,7 +138,9 @@ class Stage:
             "ENV_FILE": "/dev/null",
             **values,
         }
-        program = Program([python, script, *arguments], room, environment)
+        return Program([python, script, *arguments], room, environment)
+
+    def _start(self, name: str, program: Program, allowed: int) -> Running:
         try:
             child = self.children.start(name, program, [allowed])
         except OSError as error:
@@ -123,7 +153,10 @@ class Stage:
             return self.scenario.given.messages
         if value is Amount.PAST_VISIBILITY:
             return self.hidden_seconds + OVERRUN_SECONDS
-        return value.value if isinstance(value, Amount) else value
+        if isinstance(value, Address):
+            return str(self.tails[value.service].read()[0].data["url"]) + value.path
+        assert isinstance(value, str | int | float)  # noqa: S101 - a step resolves every Each
+        return value
 
     def await_start(self, child: Running) -> None:
         """Until its journal begins; SetupError if it never does."""
@@ -142,20 +175,28 @@ class Stage:
 
     def events(self) -> list[Event]:
         """All that consumers have written so far."""
-        return [e for name, tail in self.tails.items() if name != "producer" for e in tail.read()]
+        return self._told_by("consumer")
 
     def sent_ids(self) -> set[str]:
-        tail = self.tails.get("producer")
-        events = tail.read() if tail else ()
-        return {event.data["id"] for event in events if event.name == "sent"}
+        return {event.data["id"] for event in self._told_by("producer") if event.name == "sent"}
+
+    def _told_by(self, role: str) -> list[Event]:
+        return [
+            e for name, tail in self.tails.items() if name.startswith(role) for e in tail.read()
+        ]
 
     def unsettled(self) -> set[str]:
-        """Messages that no consumer has deleted and that are not seen in the DLQ."""
+        """Messages that no consumer has deleted and that are not seen in the DLQ.
+
+        One that a crashed consumer may have deleted is settled once the queue counts nothing.
+        """
         events = self.events()
         open_ = self.sent_ids() - deleted_ids(events) - self.dead.keys()
         if open_ and open_ <= exhausted_ids(events, MAX_RECEIVES, time.time()):
             self.dead |= self.queues.dead_lettered(open_)
             open_ -= self.dead.keys()
+        if open_ and open_ <= swallowed_ids(events) and quiet(self.samples, self.quiet_seconds):
+            return set()
         return open_
 
     def pause(self, seconds: float = LOOK_EVERY) -> None:

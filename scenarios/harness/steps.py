@@ -12,22 +12,32 @@ from harness.stage import Stage
 
 
 def play(stage: Stage) -> None:
-    """Send what is given, then step by step."""
+    """Start the services; then arm by arm: send what is given, and step by step."""
+    for service in stage.scenario.services:
+        stage.await_start(stage.start_service(service))
+    for arm in stage.scenario.arms:
+        stage.arm = arm
+        _play_arm(stage)
+
+
+def _play_arm(stage: Stage) -> None:
     steps = list(stage.scenario.when)
-    first = steps[0]
-    early: list[Running] = []
-    if isinstance(first, Consume) and first.before_sending:
-        early = _start_consumers(stage, first)
-    if not isinstance(first, KeepUp):
+    early = {
+        place: _start_consumers(stage, step)
+        for place, step in enumerate(steps)
+        if isinstance(step, Consume) and step.before_sending
+    }
+    if not isinstance(steps[0], KeepUp):
         _send(stage)
-    for step in steps:
+    for place, step in enumerate(steps):
         match step:
             case Consume():
-                _consume(stage, step, early if step is first and early else None)
+                _consume(stage, step, early.get(place))
             case AwaitRedelivery():
                 _await_redelivery(stage)
             case KeepUp():
                 keep_up(stage, step)
+    stage.children.stop([c for c in stage.children.all if c.name.startswith("consumer")])
 
 
 def _send(stage: Stage) -> None:
@@ -40,18 +50,16 @@ def _send(stage: Stage) -> None:
 
 
 def _start_consumers(stage: Stage, step: Consume) -> list[Running]:
-    started = [_start_consumer(stage, step) for _ in range(step.consumers)]
+    started = [stage.start_consumer(settings, step.exits) for settings in step.of_each()]
     for child in started:
         stage.await_start(child)
     return started
 
 
-def _start_consumer(stage: Stage, step: Consume) -> Running:
-    return stage.start_consumer(dict(step.settings), step.exits)
-
-
 def _consume(stage: Stage, step: Consume, started: list[Running] | None) -> None:
     running = started or _start_consumers(stage, step)
+    if step.stays:
+        return
     awaited = step.leaves_by_itself() or (step.exits == CRASHED and not step.restarts)
 
     def pending() -> str:
@@ -79,7 +87,7 @@ def _restart(stage: Stage, step: Consume, running: list[Running]) -> None:
     """Put a new consumer in the place of each that crashed as declared, while there is work."""
     for place, child in enumerate(running):
         if child.code == CRASHED and stage.unsettled():
-            running[place] = _start_consumer(stage, step)
+            running[place] = stage.start_consumer(step.of_each()[place], step.exits)
             stage.await_start(running[place])
 
 
