@@ -34,7 +34,7 @@ ROOMS = (
     # The door loads the assembly late: a bad setting need not wait for the SDK.
     room(
         "consumer/consume.py",
-        ours="worker.assembly worker.envfile worker.exits worker.logs worker.settings",
+        ours="worker.assembly worker.early worker.envfile worker.exits worker.logs worker.settings",
     ),
     # The assembly composes on the door's behalf: alone in the package it knows boto3 and faults.
     room("consumer/worker/assembly.py", "boto3 botocore.config botocore.exceptions", "worker.*"),
@@ -75,6 +75,7 @@ ROOMS = (
     ),
     room("consumer/worker/meter.py"),
     room("consumer/worker/cache.py"),
+    room("consumer/worker/early.py", ours="worker.exits"),
     room("consumer/worker/exits.py"),
     room("consumer/worker/logs.py"),
     room("consumer/worker/turnstile.py"),
@@ -105,7 +106,8 @@ ROOMS = (
     room("producer/sender/env.py", "dotenv"),
     room("producer/sender/progress.py", "rich"),
     room("producer/sender/*.py", ours="sender.*"),
-    room("scenarios/cases/*.py", ours="harness.scenario harness.checks"),
+    room("scenarios/cases/*.py", ours="harness.scenario harness.checks harness.outside"),
+    room("scenarios/services/*.py"),
     room(
         "scenarios/harness/infra.py", "boto3 botocore.exceptions", "harness.queues harness.tables"
     ),
@@ -115,6 +117,10 @@ ROOMS = (
     room("scenarios/harness/scenario.py", ours="harness.history"),
     room(
         "scenarios/harness/checks.py",
+        ours="harness.findings harness.history harness.invariants harness.scenario",
+    ),
+    room(
+        "scenarios/harness/outside.py",
         ours="harness.findings harness.history harness.invariants harness.scenario",
     ),
     room("scenarios/harness/page/*.py", "plotly", "harness.*"),
@@ -149,6 +155,7 @@ PURE = (
     "scenarios/harness/invariants.py",
     "scenarios/harness/findings.py",
     "scenarios/harness/measures.py",
+    "scenarios/harness/outside.py",
     "scenarios/harness/scaling.py",
     "scenarios/harness/scenario.py",
 )

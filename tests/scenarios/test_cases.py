@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import importlib
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
-from harness.scenario import CRASHED, MAX_RECEIVES, OK, Consume, KeepUp, Scenario
+from harness.scenario import CRASHED, MAX_RECEIVES, OK, Address, Consume, KeepUp, Scenario
 from harness.stage import BASICS
 from local_stack.blueprint import read_blueprint
 from run import cases
@@ -22,17 +23,17 @@ KNOWN = {variable.name: variable for variable in VARIABLES}
 SETS = {spec.name: spec for spec in read_blueprint().sets}
 
 
-def test_the_seven() -> None:
-    assert [case.name for case in CASES] == [
+def test_the_six_fast_ones_and_the_others() -> None:
+    assert [case.name for case in CASES if not case.slow] == [
         "crash",
         "duplicates",
         "happy",
         "partial-batch",
         "poison",
         "side-effects",
-        "backpressure",
     ]
-    assert [case.name for case in CASES if case.slow] == ["backpressure"]
+    slow = {case.name for case in CASES if case.slow}
+    assert slow >= {"backpressure", "external-effects", "saga"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -40,7 +41,8 @@ def test_a_case_imports_the_words_and_the_checks_only(path: Path) -> None:
     imports = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Import)]
     froms = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)]
     assert not imports
-    assert {node.module for node in froms} == {"harness.scenario", "harness.checks"}
+    words = {"harness.scenario", "harness.checks"}
+    assert words <= {node.module for node in froms} <= words | {"harness.outside"}
     name = importlib.import_module(f"cases.{path.stem}").SCENARIO.name
     assert name == path.stem.replace("_", "-")
 
@@ -55,14 +57,25 @@ def test_a_case_is_whole(case: Scenario) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_setting_is_a_variable_of_the_consumer(case: Scenario) -> None:
+    given = [settings.items() for settings in case.arms.values()]
     for step in case.when:
-        settings = dict(step.settings) if isinstance(step, Consume) else {}
-        for name, value in settings.items():
-            assert name in KNOWN
-            if isinstance(value, str | int | float):
-                KNOWN[name].parse(str(value))
+        given += [of.items() for of in step.of_each()] if isinstance(step, Consume) else []
         if isinstance(step, KeepUp):
             assert step.max_consumers > 1
+    for name, value in chain(*given):
+        assert name in KNOWN
+        if isinstance(value, str | int | float):
+            KNOWN[name].parse(str(value))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_service_is_a_program_and_every_address_one_of_the_services(case: Scenario) -> None:
+    for service in case.services:
+        assert (ROOT / "scenarios" / "services" / f"{service.program}.py").is_file()
+    steps = [step.settings for step in case.when if isinstance(step, Consume)]
+    arms = [tuple(settings.items()) for settings in case.arms.values()]
+    addresses = {v.service for _, v in chain(*steps, *arms) if isinstance(v, Address)}
+    assert addresses == {service.name for service in case.services}
 
 
 def test_what_the_harness_adds_is_a_variable_too() -> None:
