@@ -23,6 +23,13 @@ http://127.0.0.1:* | http://localhost:*)
   ;;
 esac
 
+# The sets of make local-up are not Terraform's: creating them a second time fails halfway.
+if [ "$command" = apply ] && grep -qs "\"${AWS_ENDPOINT_URL:-none}/" .local/outputs.json; then
+  echo "make local-up has made the sets on $AWS_ENDPOINT_URL already; for Terraform start a stack without them:" \
+    ".venv/bin/python scripts/local_aws.py empty --state .local/terraform --port 4567" >&2
+  exit 1
+fi
+
 preflight() { "${PYTHON:-python3}" scripts/preflight.py "$@"; }
 tf() { terraform -chdir=terraform "$@"; }
 

@@ -7,6 +7,10 @@ umask 077
 marker='# Written by terraform/env.tf; terraform destroy removes it. Without this line it is yours.'
 first_line() { if [ -f .env ]; then head -n 1 .env; fi; }
 
+foreign() {
+  [ -s .env ] && case $(first_line) in "$marker" | "# Written by make local-up"*) false ;; esac
+}
+
 # Where Terraform was led, the doors must go too; with the credentials, if they are no secret.
 reach() {
   if [ -n "${AWS_ENDPOINT_URL:-}" ]; then
@@ -19,13 +23,10 @@ reach() {
 
 case ${1:-} in
 write)
-  case $(first_line) in
-  "" | "$marker" | "# Written by make local-up"*) ;;
-  *)
+  if foreign; then
     backup=.env.backup-$(date +%Y%m%d%H%M%S)
     mv .env "$backup" && echo "your own .env is now $backup"
-    ;;
-  esac
+  fi
   { echo "$marker" && printf %s "$ENV_TEXT" && reach; } >.env.new
   mv .env.new .env
   ;;

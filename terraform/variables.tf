@@ -10,7 +10,7 @@ variable "aws_region" {
   default     = "us-west-1"
 
   validation {
-    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.aws_region))
+    condition     = can(regex("^[a-z]{2,4}(-[a-z]+)+-[0-9]+$", var.aws_region))
     error_message = "aws_region must be a region name such as us-west-1 or eu-central-1."
   }
 }
@@ -87,8 +87,13 @@ variable "sets" {
   }
 
   validation {
-    condition     = alltrue([for set in values(var.sets) : set.message_retention_seconds >= 60 && set.message_retention_seconds <= 1209600 && set.dlq_message_retention_seconds <= 1209600])
-    error_message = "message_retention_seconds must be from 60 to 1209600 (14 days), dlq_message_retention_seconds at most 1209600."
+    condition = alltrue(flatten([
+      for set in values(var.sets) : [
+        for seconds in [set.message_retention_seconds, set.dlq_message_retention_seconds] :
+        seconds >= 60 && seconds <= 1209600 && floor(seconds) == seconds
+      ]
+    ]))
+    error_message = "message_retention_seconds and dlq_message_retention_seconds must be whole numbers from 60 to 1209600 (14 days, the limit of SQS)."
   }
 
   validation {

@@ -72,6 +72,14 @@ run "retention_too_short" {
   expect_failures = [var.sets]
 }
 
+run "retention_fraction" {
+  command = plan
+  variables {
+    sets = { happy = { message_retention_seconds = 60.5 } }
+  }
+  expect_failures = [var.sets]
+}
+
 run "dlq_retention_too_long" {
   command = plan
   variables {

@@ -120,6 +120,17 @@ def test_the_local_stack_needs_no_credentials(tree: Tree) -> None:
     assert (tree.tools.path / "aws.key").read_text() == "\n"
 
 
+def test_sets_of_local_up_are_not_created_twice(tree: Tree) -> None:
+    (tree.root / ".local").mkdir()
+    outputs = '{"queue_url": {"value": "http://127.0.0.1:4566/000000000000/q"}}'
+    (tree.root / ".local" / "outputs.json").write_text(outputs)
+    line = tree.refuses("up", AWS_ENDPOINT_URL="http://127.0.0.1:4566")
+    assert line.startswith("make local-up has made the sets on http://127.0.0.1:4566 already; ")
+    assert line.count("\n") == 1
+    assert tree.run("up", AWS_ENDPOINT_URL="http://127.0.0.1:4567").returncode == 0
+    assert tree.run("up").returncode == 0
+
+
 def test_unknown_verb(tree: Tree) -> None:
     done = tree.run("destroy-everything")
     assert done.returncode == 2

@@ -6,19 +6,18 @@ import os
 import re
 from collections.abc import Mapping
 
-# Every variable by which a door, boto3 or Terraform could be led somewhere by the caller's shell.
+from worker.settings import NAMES
+
+# Beside the consumer's own: what could lead boto3, Terraform or a script somewhere else.
 # TF_CLI_CONFIG_FILE stays: it may name the mirror without which there is no provider.
 LEADING = re.compile(
-    r"AWS_|QUEUE_URL$|DLQ_ARN$|MESSAGE_|LOCAL_AWS_|TF_VAR_|TF_CLI_ARGS|ENV_FILE$|JOURNAL_PATH$"
-    r"|LOG_|WAIT_TIME_|MAX_MESSAGES$|SLEEP_|LONG_SLEEP_|CRASH_|IDEMPOTENCY_|IDLE_TIMEOUT_"
-    r"|REJECT_PAYLOAD_|USE_TRANSACTIONAL_|CONCURRENCY$|COMMIT_BATCH$|HEARTBEAT_|VISIBILITY_"
-    r"|SHUTDOWN_|HTTP_PROXY$|HTTPS_PROXY$|ALL_PROXY$|http_proxy$|https_proxy$|all_proxy$"
+    r"AWS_|DLQ_ARN$|LOCAL_AWS_|SCENARIO_|TF_VAR_|TF_CLI_ARGS|(https?|all)_proxy$", re.IGNORECASE
 )
 
 
 def leading(environment: Mapping[str, str]) -> list[str]:
     """Names of the variables that a test must not inherit."""
-    return [name for name in environment if LEADING.match(name)]
+    return [name for name in environment if LEADING.match(name) or name in NAMES]
 
 
 def base_environment() -> dict[str, str]:

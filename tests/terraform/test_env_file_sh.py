@@ -82,10 +82,11 @@ def test_our_own_is_overwritten(env_file: EnvFile, first: str) -> None:
     assert env_file.backups() == []
 
 
-def test_the_users_own_is_kept_beside_it(env_file: EnvFile) -> None:
-    env_file.file.write_text("MINE=1\n")
+@pytest.mark.parametrize("text", ["MINE=1\n", "\nMINE=1\n", "# Written by me\n"])
+def test_the_users_own_is_kept_beside_it(env_file: EnvFile, text: str) -> None:
+    env_file.file.write_text(text)
     assert env_file.write().startswith("your own .env is now .env.backup-")
-    assert env_file.backups() == ["MINE=1\n"]
+    assert env_file.backups() == [text]
     assert env_file.file.read_text().startswith(ENV_MARKER)
 
 
