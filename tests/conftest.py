@@ -57,18 +57,33 @@ def queue_set(stack: Stack, aws_env: dict[str, str]) -> QueueSets:
     return QueueSets(stack.endpoint, aws_env)
 
 
+@pytest.fixture(scope="session")
+def idle_proxies() -> Iterator[list[Proxy]]:
+    """Proxies that wait for the next test: each costs seconds to start."""
+    idle: list[Proxy] = []
+    yield idle
+    for one in idle:
+        one.close()
+
+
 @pytest.fixture
-def proxy(stack: Stack, tmp_path: Path) -> Iterator[Callable[..., Proxy]]:
+def proxy(
+    stack: Stack, idle_proxies: list[Proxy], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Proxy]]:
     """Factory: ``proxy(rules=[...])`` gives a Proxy in front of the stack."""
     opened: list[Proxy] = []
 
     def open_proxy(rules: Sequence[Rule] = ()) -> Proxy:
-        opened.append(Proxy(stack.endpoint, rules, tmp_path / f"proxy-{len(opened)}.log"))
+        if idle_proxies:
+            opened.append(idle_proxies.pop())
+            opened[-1].renew(rules)
+        else:
+            log = tmp_path_factory.mktemp("proxy") / "log"
+            opened.append(Proxy(stack.endpoint, rules, log))
         return opened[-1]
 
     yield open_proxy
-    for one in opened:
-        one.close()
+    idle_proxies.extend(one for one in opened if one.running)
 
 
 @pytest.fixture

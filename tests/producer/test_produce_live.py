@@ -63,7 +63,7 @@ def events(path: Path, name: str) -> list[dict[str, Any]]:
 
 
 def requests(between: Proxy) -> int:
-    return int(between.stats()["requests"]["total"])
+    return int(between.requests())
 
 
 def ids(found: Sequence[Mapping[str, Any]]) -> list[str]:
