@@ -18,7 +18,8 @@ def merged(
     A variable that the environment sets wins; one that it sets to the empty string counts as not
     set. Where the environment names the queue, no file is read at all: its tables would belong to
     another queue. ENV_FILE names the file; an empty one means none. Values are taken as they stand,
-    `$` included, as in single quotes in a shell. Raises BadSettings where ENV_FILE names a file
+    `$` included, as in single quotes in a shell; a byte order mark, as editors on Windows
+    write it, is skipped. Raises BadSettings where ENV_FILE names a file
     that cannot be read, and for each line of a file that sets nothing.
     """
     named = environ.get("ENV_FILE")
@@ -33,7 +34,7 @@ def merged(
 
 def _values(path: Path) -> dict[str, str]:
     try:
-        with path.open(encoding="utf-8") as stream:
+        with path.open(encoding="utf-8-sig") as stream:
             bindings = list(parse_stream(stream))
     except (OSError, UnicodeDecodeError) as error:
         raise BadSettings([f"ENV_FILE={str(path)!r}: cannot be read: {error}"]) from error
@@ -42,7 +43,17 @@ def _values(path: Path) -> dict[str, str]:
     if wrong:
         problem = "must be NAME=VALUE, with its quotes closed"
         raise BadSettings([f"{path}, line {_line(binding)}: {problem}" for binding in wrong])
-    return {b.key: b.value for b in bindings if b.key is not None and b.value is not None}
+    found = {b.key: b.value for b in bindings if b.key is not None and b.value is not None}
+    unfit = [name for name, value in found.items() if not _fits(name, value)]
+    if unfit:
+        problem = "no environment can hold it: a NUL, no name, or a name with '='"
+        raise BadSettings([f"{path}: {name!r}: {problem}" for name in unfit])
+    return found
+
+
+def _fits(name: str, value: str) -> bool:
+    """Whether a process can have it in its environment, where the SDK looks for its own."""
+    return bool(name) and "=" not in name and "\0" not in name + value
 
 
 def _line(binding: Binding) -> int:

@@ -121,5 +121,6 @@ def _misspelt(environ: Mapping[str, str]) -> list[str]:
     for name in sorted(environ.keys() - NAMES):
         close = difflib.get_close_matches(name, NAMES, n=1, cutoff=_CLOSE)
         if close and not name.startswith("AWS_"):
-            problems.append(f"{name}={environ[name]!r}: no such setting; did you mean {close[0]}?")
+            shown = name if name.isprintable() else repr(name)
+            problems.append(f"{shown}={environ[name]!r}: no such setting; did you mean {close[0]}?")
     return problems
