@@ -66,6 +66,7 @@ def _messages(told: list[Tale], start: float, consumers: list[str]) -> dict[str,
     rows = [
         [
             tale.id,
+            tale.arm,
             tale.fate.value,
             int(tale.poison),
             tale.effects,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.history import Child
 from harness.page.costs import REFERENCE, Cost
@@ -12,6 +12,7 @@ from harness.page.saved import Saved
 
 # A sign and a word for each verdict, so that no colour is needed.
 SIGNS = {"PASS": "✓", "FAIL": "✗", "UNKNOWN": "?", "SETUP": "!", "NOT JUDGED": "…"}
+PARTS = (("expected", "expected"), ("seen", "seen"), ("look_at", "look at"))
 FIGURES = (
     ("sent", "sent"),
     ("completed", "completed"),
@@ -77,8 +78,9 @@ def _wrong(saved: Saved) -> Markup:
             tag("p", badge(finding["verdict"]), " ", tag("b", finding["check"])),
             tag(
                 "dl",
-                *(tag("dt", word) + tag("dd", finding[key]) for key, word in _PARTS),
+                *(joined([tag("dt", word), tag("dd", finding[key])]) for key, word in PARTS),
             ),
+            _shown(finding),
             class_="wrong",
         )
         for finding in saved.findings
@@ -86,7 +88,9 @@ def _wrong(saved: Saved) -> Markup:
     )
 
 
-_PARTS = (("expected", "expected"), ("seen", "seen"), ("look_at", "look at"))
+def _shown(finding: Mapping[str, str]) -> Markup:
+    """The table that some findings carry, made for a terminal."""
+    return tag("pre", finding["shows"]) if finding.get("shows") else Markup("")
 
 
 def _charts(saved: Saved) -> Markup:
@@ -166,6 +170,7 @@ def _findings(saved: Saved) -> Markup:
         "details",
         tag("summary", f"{len(passed)} of {len(saved.findings)} checks passed"),
         tag("div", tag("table", tag("thead", head), tag("tbody", *rows)), class_="wide"),
+        *(_shown(finding) for finding in passed),
     )
 
 

@@ -72,9 +72,10 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Tale:
-    """One message; `effects` is None where no row tells."""
+    """One message; `arm` is the part of the scenario that sent it; `effects` None: no row tells."""
 
     id: str
+    arm: str
     fate: Fate
     poison: bool
     effects: int | None
@@ -112,14 +113,12 @@ def tales(history: History) -> list[Tale]:
     """Every message that was sent, the interesting ones first, else in order of sending."""
     found = _deliveries(history)
     world = _World(history.status, history.poison, history.dead_lettered, moments(history)[1])
-    told = [
-        _tale(event.data["id"], event.t, found.get(event.data["id"], []), world)
-        for event in history.sent
-    ]
+    told = [_tale(event, found.get(event.data["id"], []), world) for event in history.sent]
     return sorted(told, key=lambda tale: (tale.interest, -tale.consumers, tale.sent))
 
 
-def _tale(key: str, sent: float, deliveries: list[Delivery], world: _World) -> Tale:
+def _tale(sent: Event, deliveries: list[Delivery], world: _World) -> Tale:
+    key = str(sent.data["id"])
     row = (world.rows or {}).get(key, {})
     effects = int(row["effects"]) if "effects" in row else None
     if world.rows is None:
@@ -130,10 +129,11 @@ def _tale(key: str, sent: float, deliveries: list[Delivery], world: _World) -> T
     fate = Fate.DEAD if dead else Fate.COMPLETED if done else Fate.UNSETTLED
     return Tale(
         id=key,
+        arm=str(sent.data.get("arm", "")),
         fate=Fate.MANIFOLD if (effects or 0) > 1 else fate,
         poison=key in world.poison,
         effects=effects,
-        sent=sent,
+        sent=sent.t,
         deliveries=tuple(_ended(deliveries, row, world.end, dead=dead)),
     )
 

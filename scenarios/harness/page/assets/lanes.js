@@ -7,8 +7,8 @@ const GAP = 10; // pixels between two lanes
 
 /** Rows of numbers become objects; done once for each scenario. */
 function unpacked(data) {
-  return data.messages.map(([id, fate, poison, effects, sent, deliveries]) => {
-    const message = { id, fate, poison: Boolean(poison), effects, sent };
+  return data.messages.map(([id, arm, fate, poison, effects, sent, deliveries]) => {
+    const message = { id, arm, fate, poison: Boolean(poison), effects, sent };
     message.deliveries = deliveries.map(([consumer, count, digest, hiddenUntil, flat]) => {
       const marks = [];
       for (let at = 0; at < flat.length; at += 3) {
@@ -49,7 +49,7 @@ function chosenMessages(state) {
       (state.consumer < 0 || message.deliveries.some((one) => one.consumer === state.consumer)) &&
       firstSeen(message) >= state.from &&
       firstSeen(message) <= state.to &&
-      (!wanted || message.id.toLowerCase().includes(wanted)),
+      (!wanted || `${message.id} ${message.arm}`.toLowerCase().includes(wanted)),
   );
 }
 

@@ -84,7 +84,7 @@ function narrow(state, change) {
 function buildFilters(state) {
   if (state.messages.length <= 12) return;
   const kinds = Object.keys(KINDS).filter((kind) => state.messages.some(KINDS[kind]));
-  const search = element("input", { type: "search", placeholder: "message id", oninput: () => narrow(state, { search: search.value }) });
+  const search = element("input", { type: "search", placeholder: "part of an id", oninput: () => narrow(state, { search: search.value }) });
   const kind = element("select", { onchange: () => narrow(state, { kind: kind.value }) },
     ...kinds.map((name) => element("option", { value: name, textContent: name })));
   const consumer = element("select", { onchange: () => narrow(state, { consumer: Number(consumer.value) }) },

@@ -29,7 +29,7 @@ function tellStory(state, message) {
   const effects = message.effects === null ? "" : `, effects ${message.effects}`;
   const times = message.deliveries.length === 1 ? "1 delivery" : `${message.deliveries.length} deliveries`;
   const title = element("p", {}, element("b", { textContent: `${FATES[message.fate] || ""} ${message.fate}` }),
-    ` after ${times}${effects}${message.poison ? ", a poison message" : ""}: `,
+    ` after ${times}${effects}${message.poison ? ", a poison message" : ""}${message.arm ? `, sent for ${message.arm}` : ""}: `,
     element("code", { textContent: message.id }));
   const told = message.deliveries.map((one, index) => toldDelivery(state, message, one, index));
   state.story.replaceChildren(title, element("div", { className: "deliveries" }, ...told));

@@ -54,7 +54,7 @@ function roomFor(lanes, [low, high], data, plot) {
 
 function laneLabel(message) {
   const sign = FATES[message.fate] || "";
-  return `<b>${plain(sign)}</b> ${plain(message.id.slice(0, 8))}`;
+  return `<b>${plain(sign)}</b> ${plain(message.id.slice(0, 8))} ${plain(message.arm)}`.trim();
 }
 
 function laneShapes(state) {
