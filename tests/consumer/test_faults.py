@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from support.doubles import FakeInbox, FakeLedger, Notes, a_message
 from worker import faults
 from worker.exits import Exit
 from worker.faults import Crash, CrashBetweenWrites, CrashingInbox, CrashingLedger
+from worker.outside import Answer, Request
 from worker.ports import Rejected
-from worker.variables import CRASH_POINTS
+from worker.variables import CALLS, CRASH_POINTS
 
 CONSUMER = Path(__file__).resolve().parents[2] / "consumer"
 
@@ -91,6 +93,37 @@ def test_a_crash_is_at_its_boundary_and_at_no_other(
 
 def test_every_crash_point_has_a_boundary() -> None:
     assert {point for point, _, _ in WHERE} | {"between-writes"} == set(CRASH_POINTS)
+
+
+@pytest.mark.parametrize("action", CALLS)
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_a_crash_at_a_call_is_at_its_side_and_at_no_other_call(action: str, side: str) -> None:
+    notes, asked = Notes(), []
+
+    def service(request: Request) -> Answer:
+        asked.append(request.action)
+        return Answer.DONE
+
+    call = faults.crashing_calls(service, Crash(f"{side}-{action}", notes))  # type: ignore[arg-type]
+    for other in CALLS:
+        if other != action:
+            assert call(Request(other, "m-1", 1)) is Answer.DONE
+    with pytest.raises(Died):
+        call(Request(action, "m-1", 1, receive_count=2))
+    assert (action in asked) == (side == "after")
+    ((event, _, fields),) = notes.lines
+    assert event == "crash"
+    assert (fields["point"], fields["receive_count"]) == (f"{side}-{action}", 2)
+
+
+def test_what_was_received_more_often_than_said_is_left_alone() -> None:
+    first, second = a_message("a"), replace(a_message("b"), receive_count=2)
+    crash = Crash("in-work", Notes(), 1)  # type: ignore[arg-type]
+    crash.at("in-work", [second])
+    with pytest.raises(Died):
+        crash.at("in-work", [second, first])
+    with pytest.raises(Died):
+        Crash("in-work", Notes()).at("in-work", [second])  # type: ignore[arg-type]
 
 
 def test_without_a_message_nobody_is_at_a_boundary() -> None:

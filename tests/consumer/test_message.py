@@ -40,9 +40,10 @@ def test_a_usable_id_is_the_payloads_own(body: str, expected: str) -> None:
         (json.dumps({"id": "x" * (KEY_BYTES + 1)}), "x" * (KEY_BYTES + 1)),
         (json.dumps({"id": "é" * (KEY_BYTES // 2) + "x"}), "é" * (KEY_BYTES // 2) + "x"),
         ('{"id": ' + "9" * 4300 + "}", "9" * 4300),
+        ('{"id": "outbox#07"}', "outbox#07"),
     ],
 )
-def test_an_id_too_long_for_a_key_is_its_hash(body: str, own: str) -> None:
+def test_an_id_that_is_too_long_or_reserved_is_its_hash(body: str, own: str) -> None:
     found = message_id(body, SQS_ID)
     assert found == sha(own)
     assert len(found.encode()) <= KEY_BYTES

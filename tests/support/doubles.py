@@ -10,6 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from worker.journal import Named
 from worker.message import Message, delivery_of, digest_of
 from worker.ports import Claim, Completion, Deletion, LedgerDown, QueueFacts
 
@@ -85,8 +86,8 @@ class Notes:
     def __init__(self) -> None:
         self.lines: list[tuple[str, str | None, dict[str, Any]]] = []
 
-    def event(self, event: str, message: Message | None = None, **fields: Any) -> None:
-        self.lines.append((event, message.id if message else None, fields))
+    def event(self, event: str, about: Named | None = None, **fields: Any) -> None:
+        self.lines.append((event, about.names["id"] if about else None, fields))
 
     def of(self, message_id: str) -> list[str]:
         return [event for event, about, _ in self.lines if about == message_id]

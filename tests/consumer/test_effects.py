@@ -1,0 +1,116 @@
+"""Three ways to charge: what each asks of the service, once and with a second delivery."""
+
+import json
+from typing import Any
+
+import pytest
+
+from support.doubles import a_message
+from worker import effects
+from worker.effects import amount_of
+from worker.outside import Answer, OutsideDown, Request
+from worker.ports import Rejected
+
+
+class Payments:
+    """A service with a memory, which charges at each call unless a key says that it has."""
+
+    def __init__(self) -> None:
+        self.charges: list[str] = []
+        self.asked: list[Request] = []
+        self.answer = Answer.DONE
+        self._keys: set[str] = set()
+
+    def call(self, request: Request) -> Answer:
+        self.asked.append(request)
+        if not request.key or request.key not in self._keys:
+            self.charges.append(request.order)
+            self._keys.add(request.key)
+        return self.answer
+
+    def look(self, action: str, order: str) -> bool:
+        return action == "charge" and order in self.charges
+
+
+def works(payments: Payments) -> dict[str, Any]:
+    return {
+        "naive": effects.naive(payments.call),
+        "check": effects.checked(payments.call, payments.look),
+        "key": effects.keyed(payments.call),
+    }
+
+
+@pytest.mark.parametrize(("way", "charges"), [("naive", 2), ("check", 1), ("key", 1)])
+def test_charges_of_two_deliveries_one_after_the_other(way: str, charges: int) -> None:
+    payments = Payments()
+    work = works(payments)[way]
+    work(a_message(body='{"work": 7}'))
+    work(a_message(body='{"work": 7}'))
+    assert payments.charges == ["m-1"] * charges
+    assert {request.amount for request in payments.asked} == {7}
+
+
+@pytest.mark.parametrize(("way", "charges"), [("naive", 2), ("check", 2), ("key", 1)])
+def test_charges_of_two_deliveries_at_once(way: str, charges: int) -> None:
+    """The second is worked on between the first one's look and its call."""
+    payments = Payments()
+    other = works(payments)[way]
+
+    def slow_call(request: Request) -> Answer:
+        other(a_message())
+        return payments.call(request)
+
+    first = {
+        "naive": effects.naive(slow_call),
+        "check": effects.checked(slow_call, payments.look),
+        "key": effects.keyed(slow_call),
+    }
+    first[way](a_message())
+    assert payments.charges == ["m-1"] * charges
+
+
+@pytest.mark.parametrize("way", ["naive", "check", "key"])
+def test_a_refusal_rejects_the_message(way: str) -> None:
+    payments = Payments()
+    payments.answer = Answer.REFUSED
+    with pytest.raises(Rejected, match="refuses the charge"):
+        works(payments)[way](a_message())
+
+
+def test_the_effect_comes_after_the_work_and_not_without_it() -> None:
+    did: list[str] = []
+
+    def work(message: Any) -> None:
+        did.append("work")
+        if message.id == "bad":
+            raise Rejected("bad")
+
+    both = effects.followed_by(work, lambda _message: did.append("effect"))
+    both(a_message())
+    assert did == ["work", "effect"]
+    with pytest.raises(Rejected):
+        both(a_message("bad"))
+    assert did == ["work", "effect", "work"]
+
+
+def test_a_service_that_does_not_answer_fails_the_work() -> None:
+    def down(_request: Request) -> Answer:
+        raise OutsideDown("charge answered 503")
+
+    with pytest.raises(OutsideDown):
+        effects.naive(down)(a_message())
+
+
+@pytest.mark.parametrize(
+    ("body", "amount"),
+    [
+        (json.dumps({"work": 12}), 12),
+        (json.dumps({"work": True}), 0),
+        (json.dumps({"work": "12"}), 0),
+        (json.dumps([12]), 0),
+        ("no json", 0),
+        ("[" * 100_000, 0),
+    ],
+)
+def test_the_amount_is_a_whole_number_or_nothing(body: str, amount: int) -> None:
+    assert amount_of(a_message(body=body)) == amount
