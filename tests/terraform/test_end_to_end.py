@@ -17,7 +17,7 @@ SCRIPT = Path(__file__).with_name("end_to_end.sh")
 
 @pytest.mark.slow
 @pytest.mark.integration
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_end_to_end() -> None:
     for tool in ("terraform", "aws", "make"):
         if not shutil.which(tool):

@@ -23,7 +23,7 @@ from support.environment import base_environment
 from support.proxy import COUNT_EVERYTHING, Proxy
 from support.queues import REGION
 
-pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(900)]
 RECORDED_RUN = Path(__file__).resolve().parents[1] / "support" / "recorded_run.py"
 # Which permission a call needs: Service Authorization Reference, SQS and DynamoDB. SQS has none for
 # batches of their own, and a transaction needs those of its items.
