@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from benchmarks.ground import Ground
 from benchmarks.measure import Figures, Start, drained, measured, start_up
 from benchmarks.steady import through_a_short_queue
-from benchmarks.subjects import ALL, FLOOR, LANES, TUNED, Subject, tuned
+from benchmarks.subjects import FLOOR, Subject, best, five, tuned
 
 WARM_UP = 20
 """Messages; microburst loads the SDK's models at the first call of each service."""
 FEWEST = 50
+MOST_LANES = 8
 IN_STEADY_STATE = 100_000
 Say = Callable[[str], None]
 
@@ -31,17 +32,18 @@ class Row:
 
 def side_by_side(ground: Ground, messages: int, rounds: int, say: Say) -> Iterator[Row]:
     """The five, in turns, so that a busy moment of the machine meets them all; their medians."""
+    subjects = five(ground.name)
     starts: dict[str, Start] = {}
-    taken: dict[str, list[Figures]] = {subject.key: [] for subject in ALL}
-    for subject in ALL:
+    taken: dict[str, list[Figures]] = {subject.key: [] for subject in subjects}
+    for subject in subjects:
         measured(ground, subject, WARM_UP, Start(0, 0))
         starts[subject.key] = start_up(ground, subject)
     for number in range(rounds):
-        for subject in ALL:
+        for subject in subjects:
             say(f"{ground.name}: {subject.name}, round {number + 1} of {rounds}")
             count = max(FEWEST, int(messages * subject.share) // 10 * 10)
             taken[subject.key].append(measured(ground, subject, count, starts[subject.key]))
-    for subject in ALL:
+    for subject in subjects:
         figures = _median(taken[subject.key])
         yield Row(ground.name, "compare", subject.key, subject.name, figures)
 
@@ -51,7 +53,7 @@ def lanes(ground: Ground, messages: int, counts: Iterable[int], say: Say) -> Ite
     for count in counts:
         subject = tuned(count)
         say(f"{ground.name}: {subject.name}")
-        part = max(FEWEST, messages * min(count, LANES // 2) // LANES // 10 * 10)
+        part = max(FEWEST, messages * count // MOST_LANES // 10 * 10)
         figures = measured(ground, subject, part, start_up(ground, subject))
         yield Row(ground.name, "lanes", str(count), f"{count} lane(s)", figures)
 
@@ -72,7 +74,7 @@ def depths(ground: Ground, counts: Iterable[int], say: Say) -> Iterator[Row]:
 
     MiniStack looks at every message of a queue for each receive and delete; the floor shows that.
     """
-    for subject in (TUNED, FLOOR):
+    for subject in (best(ground.name), FLOOR):
         start = start_up(ground, subject)
         for depth in counts:
             say(f"{ground.name}: {subject.name}, {depth:,} messages in the queue")
@@ -87,9 +89,11 @@ def memory(ground: Ground, counts: Iterable[int], say: Say) -> Iterator[Row]:
     That is the same to the consumer, and takes minutes instead of the hour that MiniStack would
     need for a queue of 100,000.
     """
+    subject = best(ground.name)
+    start = start_up(ground, subject)
     for count in counts:
         say(f"{ground.name}: {count:,} messages through one process")
-        figures = through_a_short_queue(ground, TUNED, count, start_up(ground, TUNED))
+        figures = through_a_short_queue(ground, subject, count, start)
         yield Row(ground.name, "memory", str(count), f"{count:,} messages, one process", figures)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -38,18 +38,21 @@ def tuned(lanes: int) -> Subject:
     return consumer(f"lanes-{lanes}", f"{lanes} lane(s), grouped commits", 1, **settings)
 
 
-LANES = 16
-"""Of the tuned consumer: more than keep a local stack busy, few enough to be idle in part."""
+LANES = {"aws-like": 16, "direct": 4}
+"""Of the tuned consumer: lanes hide latency, so they are few where there is none to hide."""
 DEFAULT = consumer("default", "(a) consumer, defaults", 0.1)
 BATCH = consumer("batch", "(b) consumer, MAX_MESSAGES=10", 0.25, MAX_MESSAGES="10")
-TUNED = consumer(
-    "tuned",
-    f"(c) consumer, tuned: {LANES} lanes",
-    1,
-    MAX_MESSAGES="10",
-    COMMIT_BATCH="10",
-    CONCURRENCY=str(LANES),
-)
 REFERENCE = Subject("reference", "(d) reference loop", HERE, "reference_loop.py", 0.1)
 FLOOR = Subject("floor", "(e) floor: no idempotency", HERE, "floor_loop.py", 1)
-ALL = (DEFAULT, BATCH, TUNED, REFERENCE, FLOOR)
+
+
+def best(ground: str) -> Subject:
+    """The tuned consumer of a ground."""
+    return replace(
+        tuned(LANES[ground]), key="tuned", name=f"(c) consumer, tuned: {LANES[ground]} lanes"
+    )
+
+
+def five(ground: str) -> tuple[Subject, ...]:
+    """In the order of the table."""
+    return (DEFAULT, BATCH, best(ground), REFERENCE, FLOOR)

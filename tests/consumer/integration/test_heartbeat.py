@@ -64,7 +64,7 @@ def test_it_ends_with_its_owner(start_consumer, run_consumer, queue_set, journal
     made = queue_set(visibility=2, max_receive_count=10)
     ids = made.send_many(1)
     first = start_consumer({**made.env, **settings(60, 0.5), **journal.env})
-    wait_for(lambda: journal.count("extended") > 1, what="two heartbeats")
+    wait_for(lambda: journal.count("extended") > 1, what="two heartbeats", seconds=20)
     first.signal(signal.SIGKILL)
     first.wait()
     ended = run_consumer({**made.env, **settings(0, 0), **journal.env, "IDLE_TIMEOUT_SECONDS": "4"})
@@ -81,7 +81,7 @@ def test_a_refused_extension_is_reported_and_completes_at_most_once(
     between = {"AWS_ENDPOINT_URL": proxy(rules=[lost]).endpoint}
     first = start_consumer({**made.env, **settings(4, 0.5, lanes=1), **journal.env, **between})
     ids = made.send_many(1)
-    wait_for(lambda: journal.count("work_started"), what="work")
+    wait_for(lambda: journal.count("work_started"), what="work", seconds=20)
     second = start_consumer({**made.env, **settings(0, 0), **journal.env})
     endings = [second.wait(30), first.wait(30)]
     assert [ended.code for ended in endings] == [0, 0]

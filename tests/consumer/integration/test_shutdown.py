@@ -180,7 +180,9 @@ def test_a_signal_before_the_first_receive_ends_it_at_once(start_consumer, queue
         wait_for(lambda pid=child.pid: catches_sigterm(pid), what="Python itself to have started")
         time.sleep(moment)
         child.signal(signal.SIGTERM)
-        assert child.wait(5).code == 0
+        ended = child.wait(5)
+        assert ended.code == 0, ended.output
+        assert moment or "consuming" not in ended.output, "only the loop asked for the signal"
 
 
 def catches_sigterm(pid: int) -> bool:
