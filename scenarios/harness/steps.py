@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import chain
 
 from harness.flood import keep_up
 from harness.infra import SetupError
@@ -22,22 +23,38 @@ def play(stage: Stage) -> None:
 
 def _play_arm(stage: Stage) -> None:
     steps = list(stage.scenario.when)
-    early = {
-        place: _start_consumers(stage, step)
+    first = {
+        place: step
         for place, step in enumerate(steps)
         if isinstance(step, Consume) and step.before_sending
     }
+    early = dict(zip(first, _start_consumers(stage, *first.values()), strict=True))
     if not isinstance(steps[0], KeepUp):
         _send(stage)
+    staying: list[tuple[Consume, list[Running]]] = []
     for place, step in enumerate(steps):
         match step:
+            case Consume(stays=True):
+                staying.append((step, early.get(place) or _start_consumers(stage, step)[0]))
             case Consume():
                 _consume(stage, step, early.get(place))
             case AwaitRedelivery():
                 _await_redelivery(stage)
             case KeepUp():
                 keep_up(stage, step)
-    stage.children.stop([c for c in stage.children.all if c.name.startswith("consumer")])
+    for step, running in staying:
+        _end_stay(stage, step, running)
+
+
+def _end_stay(stage: Stage, step: Consume, running: list[Running]) -> None:
+    if step.leaves_by_itself():
+        stage.wait_until("those that stay to end", lambda: _still_running(running))
+    stage.children.stop(running)
+
+
+def _still_running(running: list[Running]) -> str:
+    left = sum(child.code is None for child in running)
+    return f"{left} consumers run" if left else ""
 
 
 def _send(stage: Stage) -> None:
@@ -49,17 +66,19 @@ def _send(stage: Stage) -> None:
         raise SetupError(f"the producer exited {producer.code}; {producer.log} ends:\n  {lines}")
 
 
-def _start_consumers(stage: Stage, step: Consume) -> list[Running]:
-    started = [stage.start_consumer(settings, step.exits) for settings in step.of_each()]
-    for child in started:
+def _start_consumers(stage: Stage, *steps: Consume) -> list[list[Running]]:
+    """Those of each step; all are started before any is waited for."""
+    started = [
+        [stage.start_consumer(settings, step.exits) for settings in step.of_each()]
+        for step in steps
+    ]
+    for child in chain(*started):
         stage.await_start(child)
     return started
 
 
 def _consume(stage: Stage, step: Consume, started: list[Running] | None) -> None:
-    running = started or _start_consumers(stage, step)
-    if step.stays:
-        return
+    running = started or _start_consumers(stage, step)[0]
     awaited = step.leaves_by_itself() or (step.exits == CRASHED and not step.restarts)
 
     def pending() -> str:
@@ -69,7 +88,7 @@ def _consume(stage: Stage, step: Consume, started: list[Running] | None) -> None
         if not any(child.code is None for child in running):
             return ""
         if awaited:
-            return f"{sum(child.code is None for child in running)} consumers run"
+            return _still_running(running)
         return _counted(stage)
 
     stage.wait_until("the consumers to end" if awaited else "every message to settle", pending)
