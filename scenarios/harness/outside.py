@@ -120,7 +120,7 @@ def _entry(event: Event) -> str:
 def _saga_fault(done: Sequence[str], row: Row) -> str:
     if tuple(done) not in (SHIPPED, TAKEN_BACK):
         return f"the services did {', '.join(done) or 'nothing'}"
-    believed = str(row.get("saga", ""))
+    believed = str(row.get("saga", "")).strip()
     if believed.split() != list(done):
         return f"the services did {', '.join(done)}, its row says {believed or 'nothing'}"
     return ""

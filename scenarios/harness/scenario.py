@@ -226,4 +226,15 @@ def tuned(scenario: Scenario, options: Options) -> Scenario:
         replace(step, **options.keep_up()) if isinstance(step, KeepUp) else step  # type: ignore[arg-type]
         for step in scenario.when
     ]
-    return replace(scenario, given=replace(scenario.given, **options.given()), when=when)  # type: ignore[arg-type]
+    given = replace(scenario.given, **options.given())  # type: ignore[arg-type]
+    crowd = sum(_ready_for_one(step) for step in scenario.when)
+    if given.messages < crowd:
+        raise ValueError(f"scenario {scenario.name} needs at least {crowd} messages")
+    return replace(scenario, given=given, when=when)
+
+
+def _ready_for_one(step: Step) -> int:
+    """How many consumers of the step stand ready, each for a message of its own."""
+    if not isinstance(step, Consume) or not step.before_sending:
+        return 0
+    return len(step.of_each()) if step.exits != OK or step.stays else 0

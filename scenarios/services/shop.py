@@ -21,6 +21,7 @@ from collections import Counter
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote
 
 HOLD_SECONDS = 20.0  # at most, should nobody else ask
 LATE = "/late"
@@ -123,7 +124,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         action, _, order = self._path()[1].partition("/")
-        self._answer(HTTPStatus.OK, self.server.shop.look(action, order))
+        self._answer(HTTPStatus.OK, self.server.shop.look(action, unquote(order)))
 
     def _path(self) -> tuple[bool, str]:
         late = self.path.startswith(LATE + "/")

@@ -30,6 +30,7 @@ def slow(test: Callable[..., None]) -> Callable[..., None]:
 
 NAMED = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-|index \d+")  # a message id, or its place
 LEDGER, PIPELINE = "consumer/worker/ledger.py", "consumer/worker/pipeline.py"
+SAGA = "consumer/worker/saga.py"
 FAULTS, INBOX = "consumer/worker/faults.py", "consumer/worker/inbox.py"
 
 
@@ -199,6 +200,55 @@ MUTATIONS = [
         '        if "3" in unsent:\n'
         '            outcomes["3"] = Outcome(unsent.pop("3"), sqs_id="invented")\n'
         "        answer = self._client.send_message_batch(",
+    ),
+    Mutation(
+        "an idempotency key that is not passed on",
+        "external-effects",
+        "charges per order",
+        "consumer/worker/outside.py",
+        'headers["Idempotency-Key"] = request.key',
+        'headers["X-Request-Id"] = request.key',
+    ),
+    Mutation(
+        "an intent outside the transaction",
+        "external-effects",
+        "charges per order",
+        LEDGER,
+        "return [self._finish(message), *self._joining(message)]",
+        "return [self._finish(message)]",
+    ),
+    Mutation(
+        "an intent settled before it is delivered",
+        "external-effects",
+        "charges per order",
+        "consumer/worker/relay.py",
+        "            try:\n                answer = self._call(intent.request)",
+        "            self._outbox.settle([intent])\n"
+        "            try:\n                answer = self._call(intent.request)",
+    ),
+    Mutation(
+        "calls of a saga without a key",
+        "saga",
+        "sagas whole",
+        SAGA,
+        'key = f"{message.id}/{action}"',
+        'key = ""',
+    ),
+    Mutation(
+        "one key for all calls of a saga",
+        "saga",
+        "sagas whole",
+        SAGA,
+        'key = f"{message.id}/{action}"',
+        "key = message.id",
+    ),
+    Mutation(
+        "compensations in the order of the steps",
+        "saga",
+        "sagas whole",
+        SAGA,
+        "for step in reversed(steps[: steps.index(refused) + 1])",
+        "for step in steps[: steps.index(refused) + 1]",
     ),
 ]
 

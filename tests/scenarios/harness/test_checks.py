@@ -370,6 +370,16 @@ def test_a_crash_after_the_write_may_hide_an_effect_but_no_other_crash(tell: Any
     assert ask(effects_per_message(1), plain).verdict is FAIL
 
 
+def test_a_delete_that_a_crash_may_have_swallowed_is_settled_by_the_counts(tell: Any) -> None:
+    crash = ("crash", "a", 1.4, {"point": "after-charge"})
+    swallowed = tell.told(*tell.done("a")[:4], crash)
+    assert ask(queue_empty(), swallowed).verdict is PASS
+    counted = replace(swallowed, samples=(Sample(9.0, 0, 1, 0, 0),))
+    assert ask(queue_empty(), counted).verdict is UNKNOWN
+    for told in (tell.done("a")[:4], (*tell.done("a")[:3], crash)):
+        assert ask(queue_empty(), tell.told(*told)).verdict is FAIL
+
+
 def test_a_given_back_message_may_return_at_once(tell: Any) -> None:
     told = [tell.done("a")[0], ("released", "a", 1.2, {"reason": "shutdown"})]
     again = tell.done("a", 1.3, receive_count=2)

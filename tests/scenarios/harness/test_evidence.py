@@ -51,6 +51,33 @@ def test_an_empty_folder_has_no_witness(tmp_path: Path, witness: Witness) -> Non
     assert history.problems is None
 
 
+def test_arms_are_read_as_one_and_services_as_ledgers(tmp_path: Path) -> None:
+    about = ABOUT | {"arms": ["one", "two"], "services": ["payments"]}
+    evidence.save(tmp_path, "scenario.json", about)
+    for arm, keys in {"one": "ab", "two": "cd"}.items():
+        lines = [
+            {"t": 1.0, "who": arm, "event": "sent", "id": key, "index": index}
+            for index, key in enumerate(keys)
+        ]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (tmp_path / f"producer.{arm}.jsonl").write_text(text)
+    paid = {"t": 2.0, "who": "shop", "event": "done", "id": "a"}
+    (tmp_path / "payments.jsonl").write_text(json.dumps(paid) + "\n")
+    history = evidence.load(tmp_path)
+    assert history.messages == 4
+    assert [event.data["index"] for event in history.sent] == [0, 1, 2, 3]
+    assert history.arms == {"a": "one", "b": "one", "c": "two", "d": "two"}
+    assert [event.id for event in history.served("done")] == ["a"]
+    assert history.missing(Witness.SERVICES) is None
+    (tmp_path / "producer.two.jsonl").unlink()
+    assert evidence.load(tmp_path).missing(Witness.PRODUCER)
+
+
+def test_a_ledger_that_is_not_there_is_a_missing_witness(tmp_path: Path) -> None:
+    evidence.save(tmp_path, "scenario.json", ABOUT | {"services": ["payments"]})
+    assert evidence.load(tmp_path).missing(Witness.SERVICES) == "payments left no journal"
+
+
 def test_a_file_cut_in_two_is_a_missing_witness(tmp_path: Path) -> None:
     saved = folder(tmp_path)
     (saved / "tables.json").write_text('{"status": {')

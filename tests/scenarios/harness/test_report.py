@@ -55,6 +55,13 @@ def test_one_line_as_each_ends_and_then_what_it_proved() -> None:
     assert "\x1b" not in text
 
 
+def test_what_a_finding_shows_is_shown_though_it_passed() -> None:
+    lesson = Finding("table", Verdict.PASS, "a table", "as expected", shows="way  once\nkey     1")
+    text = shown(outcome(Verdict.PASS, lesson))
+    assert "        way  once\n        key     1\n" in text
+    assert "expected" not in text
+
+
 def test_a_failure_is_explained_and_nothing_is_called_proved() -> None:
     text = shown(PASSED, FAILED, BROKEN)
     for part in ("expected  no loss", "seen      [a] is lost", "look at   grep a *.jsonl"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.scenario import CRASHED, Consume, Given, KeepUp, Options, Scenario, tuned
+from harness.scenario import CRASHED, Consume, Each, Given, KeepUp, Options, Scenario, tuned
 
 PLAIN = Scenario("plain", "p", "happy", Given(5), [Consume(MAX_MESSAGES=10)], [])
 POISON = Scenario("poison", "p", "poison", Given(5, poison_every=2), [Consume()], [])
@@ -17,6 +17,23 @@ def test_consume_reads_as_it_is_written() -> None:
     assert step.settings == (("CRASH_AFTER_RECEIVE", 1),)
     assert not step.leaves_by_itself()
     assert Consume(MESSAGE_LIMIT=1).leaves_by_itself()
+
+
+def test_each_makes_one_consumer_for_each_value() -> None:
+    step = Consume(CRASH_AT=Each("in-work", "after-work"), MAX_MESSAGES=2)
+    assert step.of_each() == [
+        {"CRASH_AT": "in-work", "MAX_MESSAGES": 2},
+        {"CRASH_AT": "after-work", "MAX_MESSAGES": 2},
+    ]
+    assert Consume(3, MAX_MESSAGES=2).of_each() == [{"MAX_MESSAGES": 2}] * 3
+
+
+def test_a_crowd_that_waits_for_one_message_each_needs_so_many() -> None:
+    early = {"before_sending": True, "exits": CRASHED}
+    crowd = Scenario("c", "p", "dup", Given(3), [Consume(3, **early)], [])  # type: ignore[arg-type]
+    assert tuned(crowd, Options(count=3)).given.messages == 3
+    with pytest.raises(ValueError, match="scenario c needs at least 3 messages"):
+        tuned(crowd, Options(count=2))
 
 
 def test_without_options_nothing_changes() -> None:
