@@ -77,6 +77,10 @@ report: venv ## Open the newest run's page, or print where it is (ARGS: a run)
 bench: venv-test ## Speed, calls, cost and CPU beside a hand-written loop; about 20 minutes (ARGS="--parts compare": 3)
 	@$(BIN)/python tests/benchmarks/bench.py $(ARGS)
 
+.PHONY: soak
+soak: venv-test ## Kill consumers and fault calls for minutes, judge every message (ARGS="--messages 1000")
+	@$(BIN)/python scripts/soak.py $(ARGS)
+
 ##@ Check
 .PHONY: test check
 test: venv-test ## Every test that takes seconds: units, contracts, real processes on a local stack

@@ -1,0 +1,13 @@
+"""Starts a soak: producer and consumers under fire on a stack of their own, then a verdict."""
+
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / room) for room in ("tests", "scenarios", "scripts", "consumer")]
+
+from reliability.soaking import run  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(run.main(sys.argv[1:], ROOT / "reports" / time.strftime("soak-%Y%m%d-%H%M%S")))

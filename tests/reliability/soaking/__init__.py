@@ -1,0 +1,1 @@
+"""A long run under fire: consumers are killed, calls are faulted, and every message is judged."""

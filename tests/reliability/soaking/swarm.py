@@ -1,0 +1,82 @@
+"""Consumers that are killed and replaced; knows their journals and nothing of what is sent."""
+
+from __future__ import annotations
+
+import random
+import signal
+from pathlib import Path
+
+from harness.history import Event
+from harness.journals import Tail
+from reliability.soaking.plan import Plan
+from support.children import CONSUMER, Nursery, Process
+
+
+class Swarm:
+    """`size` consumers at a time, each with a journal of its own."""
+
+    def __init__(self, plan: Plan, env: dict[str, str]) -> None:
+        self._plan = plan
+        self._env = env
+        self._folder = plan.folder / "journals"
+        self._folder.mkdir()
+        self._nursery = Nursery(plan.folder / "consumers")
+        self._alive: list[tuple[Process, Tail]] = []
+        self._at_work: set[int] = set()  # pids
+        self._started = 0
+        self.killed: set[str] = set()
+        self.finished: set[str] = set()
+        for _ in range(plan.consumers):
+            self._start()
+
+    @property
+    def journals(self) -> list[Path]:
+        return sorted(self._folder.glob("*.jsonl"))
+
+    def read(self) -> None:
+        """Take in what the living have written; a message is finished once one of them says so."""
+        for process, tail in self._alive:
+            assert process.running(), f"a consumer ended by itself:\n{process.output[-3000:]}"
+            if self._take(tail):
+                self._at_work.add(process.pid)
+
+    def kill_one(self) -> bool:
+        """SIGKILL to one that has begun, and another in its place; False where none has."""
+        begun = [one for one in self._alive if one[0].pid in self._at_work]
+        if not begun:
+            return False
+        process, tail = random.choice(begun)
+        self._alive.remove((process, tail))
+        process.kill()
+        self.killed.add(f"consumer-{process.pid}")
+        self._take(tail)
+        self._start()
+        return True
+
+    def stop(self) -> None:
+        """SIGTERM to all; each has to leave cleanly."""
+        for process, _ in self._alive:
+            process.signal(signal.SIGTERM)
+        for process, _ in self._alive:
+            ended = process.wait(40)
+            assert ended.code == 0, ended.output
+            assert "Traceback" not in ended.output, ended.output
+
+    def reap(self) -> None:
+        self._nursery.reap()
+
+    def _take(self, tail: Tail) -> bool:
+        """Whether there was anything new."""
+        events: list[Event] = tail.read()
+        ended = ("completed", "already_done")
+        self.finished |= {event.id for event in events if event.id and event.name in ended}
+        anything = bool(events)
+        tail.events.clear()  # they are read again, whole, when all is over
+        return anything
+
+    def _start(self) -> None:
+        number, self._started = self._started, self._started + 1
+        journal = self._folder / f"consumer-{number:04}.jsonl"
+        own = {"JOURNAL_PATH": str(journal), **self._plan.settings(number)}
+        process = self._nursery.start(CONSUMER, [], {**self._env, **own})
+        self._alive.append((process, Tail(journal)))

@@ -1,0 +1,37 @@
+"""A short soak: producer, consumers, SIGKILL and faults at once, and every message is judged."""
+
+import io
+
+import pytest
+
+from harness.history import Event, History, Journal
+from reliability.soaking.account import KILLED, UNSEEN, account
+from reliability.soaking.plan import Plan
+from reliability.soaking.run import report, soak
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+@pytest.mark.timeout(240)
+def test_1000_messages_under_fire(stack, tmp_path) -> None:
+    plan = Plan(1000, consumers=4, kill_every=1.5, faults=0.05, rate=60, folder=tmp_path)
+    outcome = soak(plan, io.StringIO())
+    assert outcome.passed, report(outcome)
+    assert outcome.seconds <= 120
+    assert outcome.kills >= 10
+    assert len(outcome.history.ids) >= plan.messages
+    assert outcome.account.why[KILLED] > 0
+
+
+def test_every_receive_is_accounted_for() -> None:
+    """Three receives: one that nobody told of, one of a killed consumer, one that was deleted."""
+
+    def event(name: str, who: str, delivery: str, count: int = 0) -> Event:
+        data = {"id": "a", "sqs_id": "s", "delivery": delivery, "receive_count": count}
+        return Event(1.0, who, name, 1, data)
+
+    first = Journal("1", (event("received", "c-1", "d2", 2), event("claimed", "c-1", "d2")))
+    second = Journal("2", (event("received", "c-2", "d3", 3), event("deleted", "c-2", "d3")))
+    told = account(History(consumers=(first, second)), killed={"c-1"})
+    assert dict(told.why) == {KILLED: 1, UNSEEN: 1, "finished: deleted": 1}
+    assert (told.receives, told.redeliveries, dict(told.spent)) == (3, 2, {3: 1})
