@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from local_aws import Stack, child_environment, start, stop
+from local_aws import Stack, child_environment, start
 from support.children import CONSUMER, PRODUCER, Finished, Nursery, Process
 from support.environment import leading
 from support.proxy import Proxy, Rule
 from support.queues import REGION, QueueSets
 
+SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+STOPPER = """
+import sys, pathlib
+sys.path.insert(0, sys.argv[1])
+from local_stack.process import stop
+sys.stdin.read()
+stop(pathlib.Path(sys.argv[2]))
+"""
 NO_MINISTACK = "MiniStack is not installed, so nothing here met a real queue; run: make venv-test"
 
 
@@ -41,8 +51,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     if not importlib.util.find_spec("ministack"):
         skip_or_fail(NO_MINISTACK)
     state = tmp_path_factory.mktemp("stack")
-    yield start(state, 0, REGION)
-    stop(state)
+    stack = start(state, 0, REGION)
+    # Ends with this process, however that ends: a killed session must leave no MiniStack behind.
+    with subprocess.Popen([sys.executable, "-c", STOPPER, SCRIPTS, state], stdin=subprocess.PIPE):
+        yield stack
 
 
 @pytest.fixture
