@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -173,6 +174,7 @@ def report(outcome: Outcome) -> str:
 def main(arguments: list[str], folder: Path) -> int:
     """Run what the command line asks for, with its evidence in `folder`; 0 is a PASS."""
     plan = parse(arguments, folder)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # leave no child
     old = os.umask(0o077)
     folder.mkdir(parents=True)
     os.umask(old)

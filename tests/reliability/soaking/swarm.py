@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import signal
 from pathlib import Path
 
@@ -22,7 +21,7 @@ class Swarm:
         self._folder.mkdir()
         self._nursery = Nursery(plan.folder / "consumers")
         self._alive: list[tuple[Process, Tail]] = []
-        self._at_work: set[int] = set()  # pids
+        self._at_work: set[Path] = set()
         self._started = 0
         self.killed: set[str] = set()
         self.finished: set[str] = set()
@@ -37,21 +36,23 @@ class Swarm:
         """Take in what the living have written; a message is finished once one of them says so."""
         for process, tail in self._alive:
             assert process.running(), f"a consumer ended by itself:\n{process.output[-3000:]}"
-            if self._take(tail):
-                self._at_work.add(process.pid)
+            self._take(tail)
 
     def kill_one(self) -> bool:
-        """SIGKILL to one that has begun, and another in its place; False where none has."""
-        begun = [one for one in self._alive if one[0].pid in self._at_work]
-        if not begun:
-            return False
-        process, tail = random.choice(begun)
-        self._alive.remove((process, tail))
-        process.kill()
-        self.killed.add(f"consumer-{process.pid}")
-        self._take(tail)
-        self._start()
-        return True
+        """SIGKILL to the oldest that has received anything, and another in its place.
+
+        False where there is none: on a slow machine a consumer takes its time to start, and
+        killing it then proves nothing.
+        """
+        for process, tail in self._alive:
+            if tail.path in self._at_work:
+                process.kill()
+                self.killed.add(f"consumer-{process.pid}")
+                self._take(tail)
+                self._alive.remove((process, tail))
+                self._start()
+                return True
+        return False
 
     def stop(self) -> None:
         """SIGTERM to all; each has to leave cleanly."""
@@ -65,14 +66,13 @@ class Swarm:
     def reap(self) -> None:
         self._nursery.reap()
 
-    def _take(self, tail: Tail) -> bool:
-        """Whether there was anything new."""
+    def _take(self, tail: Tail) -> None:
         events: list[Event] = tail.read()
         ended = ("completed", "already_done")
         self.finished |= {event.id for event in events if event.id and event.name in ended}
-        anything = bool(events)
+        if any(event.name == "received" for event in events):
+            self._at_work.add(tail.path)
         tail.events.clear()  # they are read again, whole, when all is over
-        return anything
 
     def _start(self) -> None:
         number, self._started = self._started, self._started + 1
