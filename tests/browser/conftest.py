@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 NO_BROWSER = "no Chromium, so no page was looked at; install chromium"
@@ -23,6 +23,7 @@ class Opened:
     """A page that has drawn itself, and everything that it complained of or asked for."""
 
     page: Page
+    watch: CDPSession
     said: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
@@ -30,6 +31,11 @@ class Opened:
         """The traces that plotly holds."""
         place = f"document.querySelector('#{scenario} [data-chart={name}]')"
         return self.page.evaluate(f"{place}.data")
+
+    def busy(self) -> float:
+        """Seconds of processor time that its main thread took; other load does not count."""
+        found = self.watch.send("Performance.getMetrics")["metrics"]
+        return float(next(one["value"] for one in found if one["name"] == "TaskDuration"))
 
     def all_drawn(self) -> None:
         self.page.wait_for_selector(DRAWN, timeout=PATIENCE)
@@ -60,7 +66,8 @@ def opened(browser: Browser) -> Iterator[Open]:
     def open_page(path: Path, width: int = 1280, scheme: Any = "light", after: str = "") -> Opened:
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         pages.append(page)
-        one = Opened(page)
+        one = Opened(page, page.context.new_cdp_session(page))
+        one.watch.send("Performance.enable", {"timeDomain": "threadTicks"})
         page.on("console", lambda message: one.said.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: one.said.append(str(error)))
         page.on("request", lambda request: one.asked.append(request.url))

@@ -216,15 +216,12 @@ def test_a_failure_is_in_the_open(run: Path, opened: Open) -> None:
     assert "grep x consumer-1.jsonl" in texts(one)
 
 
-def test_five_thousand_messages_are_drawn_in_time(
-    tmp_path: Path, opened: Open, record_property: pytest.RecordProperty
-) -> None:
+def test_five_thousand_messages_are_drawn_in_time(tmp_path: Path, opened: Open) -> None:
+    """In processor time: on a machine that has nothing else to do, that is about the wait."""
     page = write_page(flood(5000).save(tmp_path / "big"))
-    took = []
-    for _ in range(3):  # the machine may be busy; the page is judged by its best
-        one = opened(page)
-        took.append(one.page.evaluate("performance.getEntriesByName('drawn')[0].startTime") / 1000)
-    record_property("seconds", min(took))
-    assert min(took) < RENDER_SECONDS, f"drawn after {took} s"
+    one = opened(page)
+    busy = one.busy()
+    waited = one.page.evaluate("performance.getEntriesByName('drawn')[0].startTime / 1000")
+    assert busy < RENDER_SECONDS, f"{busy:.2f} s busy, {waited:.2f} s waited"
     assert one.page.locator("#flood [data-chart=timeline] .bars .point").count() < 1000
     assert page.stat().st_size < 8_000_000

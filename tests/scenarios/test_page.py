@@ -63,11 +63,11 @@ def test_it_holds_each_scenario_with_verdict_sentence_and_findings(run: Path) ->
 
 def test_what_failed_says_where_to_look_and_proves_nothing(tmp_path: Path) -> None:
     made = crash()
-    made.findings = [{**finding("one effect", "FAIL"), "shows": "a | <b>"}, finding("x", "PASS")]
+    made.findings = [finding("one effect", "FAIL"), {**finding("x", "PASS"), "shows": "a | <b>"}]
     text = html(made.save(tmp_path / "run", "FAIL"))
     assert "Not proved: a consumer" in text
     assert "<dd>grep x consumer-1.jsonl</dd>" in text
-    assert "<pre>a | &lt;b&gt;</pre>" in text
+    assert text.index("<pre>a | &lt;b&gt;</pre>") < text.index("<h3>Timeline"), "in the open"
     assert "1 of 2 checks passed" in text
     assert "1 of 1 FAIL" in text
 
@@ -191,6 +191,12 @@ def test_consumers_come_and_go(run: Path) -> None:
     assert saved.history
     steps = [running for _, running in drawn(saved.history, None)["alive"]]
     assert steps == [0, 1, 0, 1, 0]
+
+
+def test_consumer_two_comes_before_consumer_ten(tmp_path: Path) -> None:
+    (saved,) = saved_run(flood(30, consumers=12).save(tmp_path / "run"))
+    assert saved.history
+    assert drawn(saved.history, None)["consumers"] == [f"consumer-{n}" for n in range(1, 13)]
 
 
 def test_json_that_no_parser_takes_for_markup() -> None:

@@ -39,7 +39,7 @@ class Made:
 
     def deliver(self, who: str, key: str, t: float, *events: str, count: int = 1) -> None:
         """One delivery, an event every 20 ms; the reason of a rejection is the id itself."""
-        digest = {"delivery": f"{who[-1]}{count}{abs(hash(key)) % 10**9:09}"}
+        digest = {"delivery": f"{who[9:]}{count}{abs(hash(key)) % 10**9:09}"}
         seen = {"receive_count": count, "sent": START, "visible_at": START + t + HIDDEN}
         self.write(who, t, "received", key, **digest, **seen)
         more: dict[str, Line] = {

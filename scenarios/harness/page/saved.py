@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def _saved(folder: Path) -> Saved:
     error = str(judged.get("error", ""))
     history = None
     try:
-        history = evidence.load(folder)
+        history = _in_order(evidence.load(folder))
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         error = error or f"the evidence cannot be read: {problem}"
     return Saved(
@@ -63,6 +64,14 @@ def _saved(folder: Path) -> Saved:
         history=history,
         interrupted=INTERRUPTED in ((history.problems if history else None) or ()),
     )
+
+
+def _in_order(history: History) -> History:
+    """Consumers as they were started: 2 comes before 10."""
+    numbered = sorted(
+        history.consumers, key=lambda journal: [int(n) for n in re.findall(r"\d+", journal.name)]
+    )
+    return replace(history, consumers=tuple(numbered))
 
 
 def _json(path: Path) -> dict[str, Any]:

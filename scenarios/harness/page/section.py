@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from harness.history import Child
 from harness.page.costs import REFERENCE, Cost
@@ -45,6 +45,7 @@ def section(saved: Saved, cost: Cost | None) -> Markup:
         if saved.interrupted
         else "",
         _figures(saved),
+        _shown(saved),
         _wrong(saved),
         _charts(saved) if saved.history else "",
         _cost(cost) if saved.history else "",
@@ -80,7 +81,6 @@ def _wrong(saved: Saved) -> Markup:
                 "dl",
                 *(joined([tag("dt", word), tag("dd", finding[key])]) for key, word in PARTS),
             ),
-            _shown(finding),
             class_="wrong",
         )
         for finding in saved.findings
@@ -88,9 +88,9 @@ def _wrong(saved: Saved) -> Markup:
     )
 
 
-def _shown(finding: Mapping[str, str]) -> Markup:
-    """The table that some findings carry, made for a terminal."""
-    return tag("pre", finding["shows"]) if finding.get("shows") else Markup("")
+def _shown(saved: Saved) -> Markup:
+    """The tables that some findings carry, whatever their verdict."""
+    return joined(tag("pre", found["shows"]) for found in saved.findings if found.get("shows"))
 
 
 def _charts(saved: Saved) -> Markup:
@@ -170,7 +170,6 @@ def _findings(saved: Saved) -> Markup:
         "details",
         tag("summary", f"{len(passed)} of {len(saved.findings)} checks passed"),
         tag("div", tag("table", tag("thead", head), tag("tbody", *rows)), class_="wide"),
-        *(_shown(finding) for finding in passed),
     )
 
 

@@ -8,7 +8,13 @@ from enum import StrEnum
 
 from harness.history import Event, History, Journal, Row
 
-TOLD = ("reason", "point", "code", "seconds")  # fields of an event that a reader wants to see
+TOLD = (
+    "reason",
+    "point",
+    "code",
+    "seconds",
+    "log",
+)  # fields of an event that a reader wants to see
 NOTE_LENGTH = 300  # characters; a reason may carry a whole hostile body
 
 # After these the consumer holds the delivery no longer, so its death cannot strike it.

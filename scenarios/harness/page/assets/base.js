@@ -1,21 +1,22 @@
 "use strict";
 // What all charts share: the words and symbols of events, colours of the theme, safe text.
 
-// name in the journal -> plotly symbol, the sign that stands for it in text, theme colour, word
+// name in the journal -> plotly symbol, the sign that stands for it in text, theme colour, word,
+// and the shorter word of the timeline
 const MARKS = {
   received: { symbol: "triangle-right", sign: "▶", word: "received" },
   claimed: { symbol: "circle-open", sign: "○", word: "claimed" },
-  already_done: { symbol: "diamond-open", sign: "◇", word: "found done, no second effect" },
+  already_done: { symbol: "diamond-open", sign: "◇", word: "found done, no second effect", brief: "found done" },
   cached: { symbol: "diamond-open", sign: "◇", word: "found done in the cache" },
   work_started: { word: "work started", silent: true },
   worked: { word: "work done", silent: true },
   rejected: { symbol: "triangle-down", sign: "▼", colour: "fail", word: "rejected" },
   work_failed: { symbol: "triangle-down", sign: "▼", colour: "fail", word: "work failed" },
   failed: { word: "recorded as FAILED", silent: true },
-  completed: { symbol: "diamond", sign: "◆", colour: "pass", word: "completed, effect made" },
-  found_completed: { symbol: "diamond-open", sign: "◇", word: "completed, effect already there" },
+  completed: { symbol: "diamond", sign: "◆", colour: "pass", word: "completed, effect made", brief: "completed" },
+  found_completed: { symbol: "diamond-open", sign: "◇", word: "completed, effect already there", brief: "effect already there" },
   deleted: { symbol: "square", sign: "■", colour: "pass", word: "deleted" },
-  delete_stale: { symbol: "square-open", sign: "□", colour: "unknown", word: "delete came too late (stale)" },
+  delete_stale: { symbol: "square-open", sign: "□", colour: "unknown", word: "delete came too late (stale)", brief: "delete too late" },
   released: { symbol: "triangle-left-open", sign: "◁", word: "given back" },
   abandoned: { symbol: "triangle-left-open", sign: "◁", word: "abandoned" },
   extended: { symbol: "triangle-up-open", sign: "△", word: "visibility extended" },
@@ -23,7 +24,8 @@ const MARKS = {
   crash: { symbol: "x", sign: "✖", colour: "fail", word: "consumer crashed" },
   killed: { symbol: "x", sign: "✖", colour: "fail", word: "consumer killed" },
   expired: { symbol: "bowtie", sign: "⋈", colour: "unknown", word: "visibility ran out" },
-  dead_lettered: { symbol: "star", sign: "★", colour: "fail", word: "moved to the DLQ" },
+  saga: { symbol: "asterisk-open", sign: "∗", word: "saga step" },
+  dead_lettered: { symbol: "star", sign: "★", colour: "fail", word: "moved to the DLQ", brief: "to the DLQ" },
 };
 
 function markOf(name) {

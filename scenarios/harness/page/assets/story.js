@@ -28,7 +28,8 @@ function tellStory(state, message) {
   state.chosen = message;
   const effects = message.effects === null ? "" : `, effects ${message.effects}`;
   const times = message.deliveries.length === 1 ? "1 delivery" : `${message.deliveries.length} deliveries`;
-  const title = element("p", {}, element("b", { textContent: `${FATES[message.fate] || ""} ${message.fate}` }),
+  const sign = message.fate.includes(FATES[message.fate]) ? markOf("dead_lettered").sign : FATES[message.fate];
+  const title = element("p", {}, element("b", { textContent: `${sign} ${message.fate}` }),
     ` after ${times}${effects}${message.poison ? ", a poison message" : ""}${message.arm ? `, sent for ${message.arm}` : ""}: `,
     element("code", { textContent: message.id }));
   const told = message.deliveries.map((one, index) => toldDelivery(state, message, one, index));

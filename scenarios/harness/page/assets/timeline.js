@@ -137,11 +137,15 @@ function placeMarks(state, parts, lane, one, row, look) {
   let free = -Infinity;
   let wordsAt = one.received;
   let expiredAt = null;
-  for (const mark of one.marks.filter((each) => !markOf(each.name).silent)) {
+  for (const mark of one.marks) {
+    if (markOf(mark.name).silent) {
+      wordsAt = Math.max(wordsAt, mark.t); // the bar reaches to here
+      continue;
+    }
     const x = Math.max(mark.t, free);
     free = x + gap;
     if (mark.name === "expired") expiredAt = x;
-    else wordsAt = x;
+    else wordsAt = Math.max(wordsAt, x);
     addMark(parts.marks, mark, { x, y, id: lane.message.id, ...look, clock: clock(state.data.start, mark.t) });
   }
   const text = wordsFor(lane.message, row, state.data);
@@ -168,11 +172,11 @@ function addMark(traces, mark, at) {
   trace.hovertext.push(`${at.name}<br><b>${plain(kind.word)}</b> at ${seconds(mark.t)} (${at.clock})${note}`);
 }
 
-const UNSAID = new Set(["received", "claimed", "deleted", "expired", "extended"]); // their signs say enough
+const UNSAID = new Set(["received", "claimed", "deleted", "expired", "extended", "saga"]); // their signs say enough
 
 function wordsOf(mark) {
   const point = mark.name === "crash" && /point ([\w-]+)/.exec(mark.note);
-  return point ? `consumer crashed ${point[1].replace("-", " ")}` : markOf(mark.name).word;
+  return point ? `consumer crashed ${point[1].replace("-", " ")}` : markOf(mark.name).brief || markOf(mark.name).word;
 }
 
 /** What became of a delivery, and how it came to be, in a few words. */
@@ -180,7 +184,8 @@ function wordsFor(message, row, data) {
   const one = message.deliveries[row];
   const before = message.deliveries[row - 1];
   const again = before ? `↻ again after ${seconds(one.received - before.received)}: ` : "";
-  const what = one.marks.filter((mark) => !UNSAID.has(mark.name) && !markOf(mark.name).silent).map(wordsOf);
+  const telling = one.marks.filter((mark) => !UNSAID.has(mark.name) && !markOf(mark.name).silent);
+  const what = [...new Set(telling.map(wordsOf))].slice(-3);
   const number = data.consumers[one.consumer].replace("consumer-", "");
   return `${number} ${again}${what.join(", ") || "no outcome seen"}`;
 }
