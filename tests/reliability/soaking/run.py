@@ -171,13 +171,20 @@ def report(outcome: Outcome) -> str:
     return "\n".join([*lines, f"{verdict}: evidence in {outcome.plan.folder}"])
 
 
+def private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for their owner only."""
+    old = os.umask(0o077)
+    try:
+        folder.mkdir(parents=True)
+    finally:
+        os.umask(old)
+
+
 def main(arguments: list[str], folder: Path) -> int:
     """Run what the command line asks for, with its evidence in `folder`; 0 is a PASS."""
     plan = parse(arguments, folder)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # leave no child
-    old = os.umask(0o077)
-    folder.mkdir(parents=True)
-    os.umask(old)
+    private(folder)
     outcome = soak(plan, sys.stdout)
     text = report(outcome)
     (folder / "report.txt").write_text(text + "\n")
