@@ -26,8 +26,15 @@ SCENARIO = Scenario(
             EFFECT_URL=Address("payments", "/late"),
             EFFECT_TIMEOUT_SECONDS=25,
             MESSAGE_LIMIT=1,
+            VISIBILITY_TIMEOUT_SECONDS=1,
         ),
-        Consume(before_sending=True, exits=CRASHED, CRASH_AT=POINTS, MESSAGE_LIMIT=1),
+        Consume(
+            before_sending=True,
+            exits=CRASHED,
+            CRASH_AT=POINTS,
+            MESSAGE_LIMIT=1,
+            VISIBILITY_TIMEOUT_SECONDS=1,
+        ),
         Consume(VISIBILITY_TIMEOUT_SECONDS=20),
     ],
     then=[
