@@ -192,6 +192,16 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             assert anchor in slugs, f"{page.name}: {target}"
 
 
+def test_every_page_that_the_code_names_exists() -> None:
+    files = tracked("*.py", "*.tf", "*.sh", "Makefile")
+    named = {
+        (path.name, name)
+        for path in files
+        for name in re.findall(r"\b(?:plans|docs)/[\w-]+\.md", path.read_text(encoding="utf-8"))
+    }
+    assert not {(file, name) for file, name in named if not (ROOT / name).exists()}
+
+
 def quirks() -> list[int]:
     section = README.split("\n## AWS quirks\n")[1].split("\n## ")[0]
     return [int(number) for number in re.findall(r"^(\d+)\. \*\*", section, re.M)]
@@ -246,8 +256,15 @@ def test_the_search_for_foreign_paths_can_find_one() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_nothing_is_left_open(page: Path) -> None:
+def test_no_sentence_is_left_open(page: Path) -> None:
     assert not re.findall(r"\b(?:TO" + r"DO|FIX" + r"ME|T" + r"BD)\b", page.read_text("utf-8"))
+
+
+def test_every_page_of_plans_is_in_their_list() -> None:
+    listed = set(
+        re.findall(r"\]\(([\w-]+\.md)\)", (ROOT / "plans" / "README.md").read_text("utf-8"))
+    )
+    assert listed == {path.name for path in (ROOT / "plans").glob("*.md")} - {"README.md"}
 
 
 def test_contributing_names_the_two_commands() -> None:

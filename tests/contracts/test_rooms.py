@@ -13,7 +13,17 @@ import pytest
 
 from support.children import ROOT
 
-OWN = {"worker", "sender", "harness", "cases", "validation", "local_stack", "local_aws", "run"}
+OWN = {
+    "worker",
+    "sender",
+    "harness",
+    "cases",
+    "validation",
+    "local_stack",
+    "local_aws",
+    "run",
+    "reliability",
+}
 
 
 @dataclass(frozen=True)
@@ -140,6 +150,7 @@ ROOMS = (
         "hcl2",
         "harness.arguments local_stack.blueprint run sender.exits sender.flags worker.variables",
     ),
+    room("scripts/soak.py", ours="reliability.soaking"),
     room("scripts/*.py", ours="local_aws harness.*"),
 )
 
