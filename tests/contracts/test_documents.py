@@ -36,7 +36,15 @@ def tracked(*patterns: str) -> list[Path]:
 
 def source() -> str:
     """All of the product's text, for words that the documents must not make up."""
-    folders = ("consumer", "producer", "scenarios", "scripts", "terraform", "tests/benchmarks")
+    folders = (
+        "consumer",
+        "producer",
+        "scenarios",
+        "scripts",
+        "terraform",
+        "tests/benchmarks",
+        "tests/reliability",
+    )
     kept = [path for path in tracked(*folders) if path.suffix not in {".js", ".css"}]
     return "\n".join(path.read_text(encoding="utf-8") for path in kept) + MAKEFILE
 
