@@ -61,6 +61,8 @@ def run(settings: Settings, source: str) -> int:
         signal.signal(number, loop.on_signal)
     with ports.way.under_way(settings.shutdown_grace_seconds):
         reason = loop.run()
+    for number in early.STOPS:  # the end is near: a late signal must not change the exit code
+        signal.signal(number, signal.SIG_IGN)
     figures = summary(tally, meter, started)
     journal.event("stop", reason=reason, signal=loop.signal_name)
     journal.event("summary", **figures)
