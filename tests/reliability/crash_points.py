@@ -1,6 +1,6 @@
 """The crash-point matrix: what a cell is, how one is run, and the table that a run makes.
 
-python tests/reliability/crash_points.py [--write]     runs every cell; --write renews the table
+python tests/reliability/crash_points.py [--write]     runs every cell; --write renews the README's table
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from support.waiting import wait_for  # noqa: E402
 from worker.variables import CRASH_POINTS  # noqa: E402
 
 DOOR = (ROOT / "consumer", str(ROOT / "tests" / "reliability" / "door.py"))
-DOCUMENT = ROOT / "plans" / "crash-points.md"
+DOCUMENT = ROOT / "README.md"
 BEGIN, END = "<!-- crash points: begin -->", "<!-- crash points: end -->"
 AT_ONCE = 8  # cells; most of a cell's time is waiting for the visibility timeout
 VISIBILITY = 2  # seconds

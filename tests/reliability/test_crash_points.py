@@ -13,7 +13,7 @@ from worker.variables import CRASH_POINTS
 @pytest.mark.integration
 @pytest.mark.timeout(400)
 def test_every_cell_of_the_matrix(queue_set, tmp_path) -> None:
-    """The table in the document is made from this run: plans/crash-points.md."""
+    """The README's table is made from this run."""
     results = run_all(queue_set, tmp_path)
     bad = [f"{result.cell}: {'; '.join(result.problems)}" for result in results if result.problems]
     assert not bad, "\n".join(bad)
@@ -29,7 +29,7 @@ def test_the_worst_boundary(queue_set, tmp_path, mode, death) -> None:
     assert run_cell(Cell("between-writes", mode, 1, death), made, tmp_path).problems == ()
 
 
-def test_the_document_has_each_boundary_and_counts_each_cell() -> None:
+def test_the_readme_has_each_boundary_and_counts_each_cell() -> None:
     """Cheap enough for every run of the tests; the slow one above makes the numbers."""
     written = crash_points.written_table()
     assert re.findall(r"^\| `([\w-]+)`", written, re.MULTILINE) == list(CRASH_POINTS)
