@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from rich.table import Table
 
 from benchmarks.comparison import Row
 from benchmarks.goals import Goal
+from benchmarks.measure import Figures
 
 COLUMNS = (
     "messages",
@@ -92,46 +93,53 @@ def write_json(path: Path, about: dict[str, Any], rows: list[Row], goals: list[G
     path.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def draw(path: Path, rows: Sequence[Row]) -> None:
-    """One HTML page that needs no network: rates, calls, dollars and CPU of the five; scaling."""
-    from plotly import graph_objects as go  # noqa: PLC0415 - half a second that only this needs
-    from plotly.subplots import make_subplots  # noqa: PLC0415
+PANELS: dict[str, Callable[[Figures], float]] = {
+    "messages/s (logarithmic)": lambda figures: figures.rate,
+    "API calls per message": lambda figures: figures.calls,
+    "$ per million messages": lambda figures: figures.usd_per_million,
+    "CPU ms per message": lambda figures: figures.cpu_ms,
+}
+COLOURS = {"direct": "#7a5195", "aws-like": "#ef8354"}
 
-    panels = {
-        "messages/s": lambda f: f.rate,
-        "API calls per message": lambda f: f.calls,
-        "$ per million messages": lambda f: f.usd_per_million,
-        "CPU ms per message": lambda f: f.cpu_ms,
-    }
-    scaling = [kind for kind in ("lanes", "processes", "depth", "memory") if _of(rows, kind)]
-    titles = [*panels, *(f"{TITLES[kind]}: messages/s" for kind in scaling)]
-    lines = 2 + (len(scaling) + 1) // 2
-    figure = make_subplots(rows=lines, cols=2, subplot_titles=titles, vertical_spacing=0.3 / lines)
-    for place, value in enumerate(panels.values()):
-        for ground in dict.fromkeys(row.ground for row in rows):
+
+def draw(path: Path, rows: Sequence[Row]) -> None:
+    """One HTML page that needs no network: the five side by side, then what grows with what."""
+    from plotly.subplots import make_subplots  # noqa: PLC0415 - half a second that only this needs
+
+    growing = [kind for kind in TITLES if kind != "compare" and _of(rows, kind)]
+    titles = [*PANELS, *(f"{TITLES[kind]}: messages/s" for kind in growing)]
+    lines = (len(titles) + 1) // 2
+    figure = make_subplots(rows=lines, cols=2, subplot_titles=titles, vertical_spacing=0.4 / lines)
+    for place, value in enumerate(PANELS.values()):
+        for ground, colour in COLOURS.items():
             found = [row for row in _of(rows, "compare") if row.ground == ground]
-            bar = go.Bar(
-                name=ground,
-                x=[row.name.split(",")[0] if row.key == "floor" else row.name for row in found],
-                y=[value(row.figures) for row in found],
-                marker_color="#7a5195" if ground == "direct" else "#ef8354",
-                showlegend=place == 0,
-            )
-            figure.add_trace(bar, row=place // 2 + 1, col=place % 2 + 1)
-    for place, kind in enumerate(scaling, start=len(panels)):
+            names = [row.key for row in found]
+            _bars(figure, place, names, [value(row.figures) for row in found], ground, colour)
+    for place, kind in enumerate(growing, start=len(PANELS)):
         found = _of(rows, kind)
-        bar = go.Bar(
-            x=[f"{row.name} ({row.ground})" for row in found],
-            y=[row.figures.rate for row in found],
-            marker_color="#2f6690",
-            showlegend=False,
-        )
-        figure.add_trace(bar, row=place // 2 + 1, col=place % 2 + 1)
+        names = [f"{row.name}, {row.ground}" for row in found]
+        rates = [row.figures.rate for row in found]
+        _bars(figure, place, names, rates, found[0].ground, COLOURS[found[0].ground])
     figure.update_yaxes(type="log", row=1, col=1)
-    figure.update_layout(
-        height=420 * lines, title="SQS consumer: benchmark", template="plotly_white"
-    )
+    figure.update_layout(height=430 * lines, title="Benchmark", template="plotly_white")
     figure.write_html(path, include_plotlyjs=True)
+
+
+def _bars(
+    figure: Any, place: int, names: list[str], heights: list[float], ground: str, colour: str
+) -> None:
+    from plotly import graph_objects as go  # noqa: PLC0415
+
+    bars = go.Bar(
+        name=ground,
+        x=names,
+        y=heights,
+        text=[f"{height:,.0f}" if height >= 100 else f"{height:.3g}" for height in heights],
+        marker_color=colour,
+        legendgroup=ground,
+        showlegend=place == 0,
+    )
+    figure.add_trace(bars, row=place // 2 + 1, col=place % 2 + 1)
 
 
 def _of(rows: Sequence[Row], kind: str) -> list[Row]:
