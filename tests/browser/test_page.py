@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)><b>&amp;%{x}"
 LINK = '<a href="javascript:alert(3)">click</a>'
 RENDER_SECONDS = 3.0
+PAPER = 690  # pixels of a chart in print: A4 and Letter have a little more
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,12 @@ def middle(part: Locator) -> tuple[float, float]:
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
+def widths(one: Opened) -> set[int]:
+    """Of all drawings, in pixels."""
+    drawings = "[...document.querySelectorAll('.main-svg')].map((svg) => svg.clientWidth)"
+    return set(one.page.evaluate(drawings))
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1600])
 def test_it_is_silent_offline_and_fits(run: Path, opened: Open, width: int, scheme: str) -> None:
@@ -70,6 +77,15 @@ def test_the_two_schemes_differ(run: Path, opened: Open) -> None:
     light.page.emulate_media(color_scheme="dark")
     light.all_drawn()
     wait_for(lambda: light.page.evaluate(drawn) == dark.page.evaluate(drawn))
+
+
+def test_a_window_that_is_made_narrow_has_narrow_charts(run: Path, opened: Open) -> None:
+    one = opened(run, width=1200)
+    before = widths(one)
+    one.page.set_viewport_size({"width": 500, "height": 900})
+    wait_for(lambda: max(widths(one)) < 500)
+    assert min(before) > 1000
+    assert wide(one) == (500, 500)
 
 
 def test_a_reader_sees_the_redelivery(run: Path, opened: Open) -> None:
@@ -205,6 +221,7 @@ def test_printing_unfolds_everything_on_white(run: Path, opened: Open) -> None:
     paper = "document.querySelector('#crash [data-chart=timeline]').layout.paper_bgcolor"
     assert one.page.evaluate(paper) == "#ffffff"
     assert not one.page.locator("#flood .filters").is_visible()
+    assert widths(one) == {PAPER}
     assert len(one.page.pdf()) > 10_000
     assert one.said == []
 

@@ -41,27 +41,25 @@ def _since(start: float, t: float) -> float:
     return round(t - start, DIGITS)
 
 
+class _Numbers(dict[str, int]):
+    """Names by number, in the order in which they were first met."""
+
+    def __missing__(self, name: str) -> int:
+        self[name] = len(self)
+        return self[name]
+
+
 def _messages(told: list[Tale], start: float, consumers: list[str]) -> dict[str, Any]:
-    """Rows instead of objects, names by number: 5,000 messages stay near a megabyte."""
-    names: dict[str, int] = {}
-    notes: dict[str, int] = {"": 0}
-    numbers = {name: number for number, name in enumerate(consumers)}
+    """Rows instead of objects, names by number: 5,000 messages stay below a megabyte."""
+    people = {name: number for number, name in enumerate(consumers)}
+    marks, notes = _Numbers(), _Numbers()
 
     def row(delivery: Delivery) -> list[Any]:
-        marks: list[Any] = []
+        flat: list[Any] = []
         for mark in delivery.marks:
-            marks += [
-                names.setdefault(mark.name, len(names)),
-                _since(start, mark.t),
-                notes.setdefault(mark.note, len(notes)),
-            ]
-        return [
-            numbers[delivery.consumer],
-            delivery.receive_count,
-            delivery.digest,
-            _since(start, delivery.hidden_until),
-            marks,
-        ]
+            flat += [marks[mark.name], _since(start, mark.t), notes[mark.note]]
+        until = _since(start, delivery.hidden_until)
+        return [people[delivery.consumer], delivery.receive_count, delivery.digest, until, flat]
 
     rows = [
         [
@@ -75,7 +73,7 @@ def _messages(told: list[Tale], start: float, consumers: list[str]) -> dict[str,
         ]
         for tale in told
     ]
-    return {"messages": rows, "marks": list(names), "notes": list(notes)}
+    return {"messages": rows, "marks": list(marks), "notes": list(notes)}
 
 
 def _alive(history: History, start: float) -> list[list[float]]:

@@ -94,34 +94,15 @@ def _shown(saved: Saved) -> Markup:
 
 
 def _charts(saved: Saved) -> Markup:
-    assert saved.history is not None  # noqa: S101 - the caller asked
-    sent = len(saved.history.ids)
-    cut = f" The {MOST_MESSAGES} most telling of {sent} are here; the journals hold all."
-    hidden = (
-        "" if saved.hidden_seconds is None else f" Visibility timeout {saved.hidden_seconds} s."
-    )
+    aria = f"Timeline of {saved.label}: arrow keys choose a message, whose story is told below"
     return tag(
         "div",
         tag("h3", "Timeline"),
-        tag(
-            "p",
-            "A lane is a message, a row in it one delivery, coloured and numbered by consumer. "
-            "Shaded: hidden from other consumers. Solid: work. Dotted: waiting in the queue."
-            + hidden
-            + (cut if sent > MOST_MESSAGES else ""),
-            class_="how",
-        ),
+        tag("p", _how_to_read(saved), class_="how"),
         tag("div", data_chart="overview"),
         tag("form", class_="filters", hidden=True),
         tag("div", class_="legend"),
-        tag(
-            "div",
-            data_chart="timeline",
-            tabindex="0",
-            role="group",
-            aria_label=f"Timeline of {saved.label}: arrow keys choose a message, "
-            "whose story is told below",
-        ),
+        tag("div", data_chart="timeline", tabindex="0", role="group", aria_label=aria),
         tag("div", class_="story", aria_live="polite"),
         tag("h3", "Queue and consumers over time"),
         tag("div", data_chart="depth"),
@@ -129,6 +110,19 @@ def _charts(saved: Saved) -> Markup:
         tag("div", data_chart="cost"),
         class_="charts",
     )
+
+
+def _how_to_read(saved: Saved) -> str:
+    told = (
+        "A lane is a message, a row in it one delivery, coloured and numbered by consumer. "
+        "Shaded: hidden from other consumers. Solid: work. Dotted: waiting in the queue."
+    )
+    if saved.hidden_seconds is not None:
+        told += f" Visibility timeout {saved.hidden_seconds} s."
+    sent = len(saved.history.ids) if saved.history else 0
+    if sent > MOST_MESSAGES:
+        told += f" The {MOST_MESSAGES} most telling of {sent} are here; the journals hold all."
+    return told
 
 
 def _cost(cost: Cost | None) -> Markup:

@@ -54,7 +54,11 @@ const PATTERNS = ["", "/", ".", "x", "-"];
 
 /** After eight consumers the colours come again, with a pattern. */
 function consumerColour(index) {
-  return theme("consumer-" + ((index % PALETTE) + 1));
+  return theme(consumerTone(index));
+}
+
+function consumerTone(index) {
+  return "consumer-" + ((index % PALETTE) + 1);
 }
 
 function consumerPattern(index) {
@@ -79,9 +83,10 @@ function clock(start, since) {
   return new Date((start + since) * 1000).toISOString().slice(11, 23) + " UTC";
 }
 
-function layoutBase() {
+function layoutBase(place) {
   const ink = theme("ink");
   return {
+    width: place.clientWidth, // plotly itself would keep the first one
     paper_bgcolor: theme("paper"),
     plot_bgcolor: theme("paper"),
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: ink },

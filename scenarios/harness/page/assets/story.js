@@ -10,7 +10,7 @@ function drawLegend(state) {
   }
   const consumers = data.consumers.slice(0, PALETTE * 2).map((name, index) => {
     const swatch = element("i", { className: "swatch" });
-    swatch.style.background = consumerColour(index);
+    swatch.style.background = `var(--${consumerTone(index)})`;
     return element("span", {}, swatch, name);
   });
   if (data.consumers.length > consumers.length) {
@@ -18,7 +18,7 @@ function drawLegend(state) {
   }
   const marks = [...seen.values()].map((kind) => {
     const sign = element("i", { textContent: kind.sign });
-    if (kind.colour) sign.style.color = theme(kind.colour);
+    if (kind.colour) sign.style.color = `var(--${kind.colour})`;
     return element("span", {}, sign, " " + kind.word);
   });
   legend.replaceChildren(...consumers, ...marks);
@@ -40,7 +40,7 @@ function toldDelivery(state, message, one, index) {
   const head = element("h4", {},
     `${ordinal(one.count)} delivery, ${state.data.consumers[one.consumer]} `,
     element("code", { textContent: one.digest }));
-  head.style.borderColor = consumerColour(one.consumer);
+  head.style.borderColor = `var(--${consumerTone(one.consumer)})`;
   const before = message.deliveries[index - 1];
   const rows = one.marks.map((mark) => {
     const kind = markOf(mark.name);

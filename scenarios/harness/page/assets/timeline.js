@@ -2,7 +2,7 @@
 // Draws the timeline of one page of lanes, and tells the story of the chosen message.
 
 const MARK_PIXELS = 15; // marks that would cover each other stand side by side, in order
-const WORDS_PIXELS = 640; // a plot narrower than this has no room for words
+const WORDS_PIXELS = 480; // a plot narrower than this has no room for words
 const CHARACTER = 6.3; // pixels, about
 
 function drawTimeline(state) {
@@ -17,7 +17,7 @@ function drawTimeline(state) {
   Object.assign(state, { lanes, shown, scale, range: [low, high] });
   const bottom = lanes.length ? lanes.at(-1).bottom + GAP : 60;
   const layout = {
-    ...layoutBase(),
+    ...layoutBase(place),
     margin,
     height: bottom + margin.t + margin.b,
     barmode: "overlay",
