@@ -23,6 +23,8 @@ from benchmarks.comparison import IN_STEADY_STATE, Row
 from benchmarks.ground import Ground, grounds
 
 ROOT = Path(__file__).resolve().parents[2]
+BUSY = 0.5
+"""Load per core before the start above which ratios of rates say little."""
 PARTS = ("compare", "lanes", "processes", "depth", "memory")
 
 
@@ -46,10 +48,19 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     report.write_json(options.out / "bench.json", about, rows, found)
     report.draw(options.out / "bench.html", rows)
+    _warn_of_load(console, load[0])
     console.print(
         f"figures in {options.out / 'bench.json'}, picture in {options.out / 'bench.html'}"
     )
     return 1 if any(goal.holds is False for goal in found) else 0
+
+
+def _warn_of_load(console: Console, before: float) -> None:
+    if before > BUSY * (os.cpu_count() or 1):
+        console.print(
+            f"[red]The load was {before:.1f} before the start.[/] What needs the CPU is slowed more "
+            "by others than what waits, so no ratio of rates counts; run it again when it is quiet."
+        )
 
 
 def _measure(

@@ -80,6 +80,13 @@ class TestJson:
             "text": r"message a\nb\r\x1b[31mred\x00\u2028\ud800",
         }
 
+    def test_the_closing_figures_are_fields(self, capsys: pytest.CaptureFixture[str]) -> None:
+        logs.set_up("INFO", "json")
+        figures = {"calls": {"sqs.ReceiveMessage": 2}, "seconds": 0.5}
+        logging.getLogger("worker.test").info("stopped", extra={"figures": figures})
+        (line,) = capsys.readouterr().err.splitlines()
+        assert json.loads(line)["figures"] == figures
+
     def test_a_traceback_is_a_field(self, capsys: pytest.CaptureFixture[str]) -> None:
         failing("json", "bad\nworse")
         (line,) = capsys.readouterr().err.splitlines()
