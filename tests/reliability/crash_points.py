@@ -1,6 +1,6 @@
 """The crash-point matrix: what a cell is, how one is run, and the table that a run makes.
 
-python tests/reliability/crash_points.py [--write]     runs every cell; --write renews the README's table
+python tests/reliability/crash_points.py [--write]    every cell; --write renews the README's table
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def parse(arguments: list[str], folder: Path) -> Plan:
     parser = argparse.ArgumentParser(prog="soak", description=__doc__)
     parser.add_argument("--messages", type=int, default=10_000)
     parser.add_argument("--consumers", type=int, default=4)
-    parser.add_argument("--kill-every", type=float, default=1.0, help="seconds; 0 = never")
+    parser.add_argument("--kill-every", type=float, default=1.0, help="seconds at least; 0 = never")
     parser.add_argument("--faults", type=float, default=0.05, help="least share of calls, 0 to 0.5")
     parser.add_argument("--rate", type=float, default=40.0, help="messages sent a second")
     given = parser.parse_args(arguments)

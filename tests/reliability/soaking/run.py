@@ -38,9 +38,14 @@ class Outcome:
     account: Account
     history: History
     seconds: float
-    kills: int
+    swarm: Swarm
     calls: int
     faulted: int
+
+    @property
+    def kills(self) -> int:
+        """Consumers that were killed."""
+        return len(self.swarm.killed)
 
     @property
     def faults(self) -> float:
@@ -93,8 +98,8 @@ def _under_fire(plan: Plan, made: QueueSet, proxy: Proxy, out: TextIO) -> Outcom
     history = history_of(made, ids, swarm.journals)
     findings = [ask(check, history) for check in CHECKS]
     spent = account(history, swarm.killed)
-    kills, calls, faulted = len(swarm.killed), requests["total"], requests["faulted"]
-    return Outcome(plan, findings, spent, history, seconds, kills, calls, faulted)
+    calls, faulted = requests["total"], requests["faulted"]
+    return Outcome(plan, findings, spent, history, seconds, swarm, calls, faulted)
 
 
 def _hunt(plan: Plan, swarm: Swarm, sent: Tail, producer: Process, progress: Progress) -> None:
@@ -153,7 +158,7 @@ def report(outcome: Outcome) -> str:
     lines = [
         f"soak: {sent} messages in {outcome.seconds:.0f} s, {sent / outcome.seconds:.0f} a second, "
         f"by {outcome.plan.consumers} consumers",
-        f"kills: {outcome.kills} (SIGKILL)",
+        f"kills: {outcome.kills} (SIGKILL); {outcome.swarm.unstarted} could not start for a fault",
         f"faults: {outcome.faulted} of {outcome.calls} calls, {100 * outcome.faults:.1f} %",
         f"completed: {done}, each with one effect; in the DLQ: {len(outcome.history.dlq or ())} "
         f"(after {MAX_RECEIVES} receives)",

@@ -10,6 +10,9 @@ from harness.journals import Tail
 from reliability.soaking.plan import Plan
 from support.children import CONSUMER, Nursery, Process
 
+AWS = 3
+"""The consumer's exit code for an AWS that it cannot use at its start (worker/exits.py)."""
+
 
 class Swarm:
     """`size` consumers at a time, each with a journal of its own."""
@@ -25,6 +28,7 @@ class Swarm:
         self._started = 0
         self.killed: set[str] = set()
         self.finished: set[str] = set()
+        self.unstarted = 0
         for _ in range(plan.consumers):
             self._start()
 
@@ -33,26 +37,35 @@ class Swarm:
         return sorted(self._folder.glob("*.jsonl"))
 
     def read(self) -> None:
-        """Take in what the living have written; a message is finished once one of them says so."""
-        for process, tail in self._alive:
-            assert process.running(), f"a consumer ended by itself:\n{process.output[-3000:]}"
+        """Take in what the living have written; a message is finished once one of them says so.
+
+        One that a fault kept from starting is replaced, as a scheduler would.
+        """
+        for one in list(self._alive):
+            process, tail = one
             self._take(tail)
+            if process.running():
+                continue
+            code = process.wait().code
+            assert code == AWS, f"a consumer exited with {code}:\n{process.output[-3000:]}"
+            self.unstarted += 1
+            self._alive.remove(one)
+            self._start()
 
     def kill_one(self) -> bool:
-        """SIGKILL to the oldest that has received anything, and another in its place.
+        """SIGKILL to the oldest, and another in its place.
 
-        False where there is none: on a slow machine a consumer takes its time to start, and
-        killing it then proves nothing.
+        False while one of them has received nothing yet. On a slow machine a consumer takes
+        seconds to start; killing faster than that proves nothing, and nothing would be finished.
         """
-        for process, tail in self._alive:
-            if tail.path in self._at_work:
-                process.kill()
-                self.killed.add(f"consumer-{process.pid}")
-                self._take(tail)
-                self._alive.remove((process, tail))
-                self._start()
-                return True
-        return False
+        if any(tail.path not in self._at_work for _, tail in self._alive):
+            return False
+        process, tail = self._alive.pop(0)
+        process.kill()
+        self.killed.add(f"consumer-{process.pid}")
+        self._take(tail)
+        self._start()
+        return True
 
     def stop(self) -> None:
         """SIGTERM to all; each has to leave cleanly."""
