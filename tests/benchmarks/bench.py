@@ -59,7 +59,8 @@ def _warn_of_load(console: Console, before: float) -> None:
     if before > BUSY * (os.cpu_count() or 1):
         console.print(
             f"[red]The load was {before:.1f} before the start.[/] What needs the CPU is slowed "
-            "more by others than what waits, so no ratio of rates counts; run it again when it is quiet."
+            "more by others than what waits, so no ratio of rates counts; "
+            "run it again when it is quiet."
         )
 
 
