@@ -58,9 +58,8 @@ def main() -> int:
 def _warn_of_load(console: Console, before: float) -> None:
     if before > BUSY * (os.cpu_count() or 1):
         console.print(
-            f"[red]The load was {before:.1f} before the start.[/] What needs the CPU is slowed "
-            "more by others than what waits, so no ratio of rates counts; "
-            "run it again when it is quiet."
+            f"[red]The load was {before:.1f} before the start.[/] Others slow what needs the CPU "
+            "more than what waits, so ratios of rates do not count; run it again in quiet."
         )
 
 
