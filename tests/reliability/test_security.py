@@ -101,21 +101,25 @@ def test_stack_and_proxy_listen_on_loopback_only(stack, network) -> None:
         assert _listens(port) == {"0100007F"}
 
 
-HOSTILE = "a b'c\"d;touch pwned;$(touch pwned)`touch pwned`|touch pwned&touch pwned\n*?~ -x"
+HOSTILE = [
+    "a b;touch pwned;$(touch pwned)`touch pwned`|touch pwned&touch pwned\n*?~ -x",
+    "'; touch pwned; '",
+    '"; touch pwned; "',
+]
 FAKES = ("docker", "aws", "git", "terraform", "python3", "pip")
 
 
+@pytest.mark.parametrize("hostile", HOSTILE, ids=["bare", "single", "double"])
 @pytest.mark.parametrize(
-    ("script", "arguments"),
+    ("script", "before"),
     [
         ("build_and_push.sh", []),
-        ("run_producer.sh", ["--queue-url", HOSTILE]),
-        ("run_producer.sh", []),
-        ("infra.sh", ["plan", f"-var=project_name={HOSTILE}"]),
-        ("infra.sh", [HOSTILE]),
+        ("run_producer.sh", ["--queue-url"]),
+        ("infra.sh", ["plan", "-var"]),
+        ("infra.sh", []),
     ],
 )
-def test_a_hostile_value_stays_a_value(tmp_path, script, arguments) -> None:
+def test_a_hostile_value_stays_a_value(tmp_path, script, before, hostile) -> None:
     """As an argument and in every variable that the scripts read; the tools only note their own."""
     root, tools, calls = tmp_path / "a tree", tmp_path / "tools", tmp_path / "calls"
     ignore = shutil.ignore_patterns("__pycache__", ".terraform", "*.tfstate*", ".venv")
@@ -132,10 +136,10 @@ def test_a_hostile_value_stays_a_value(tmp_path, script, arguments) -> None:
     shutil.copy(tools / "python3", python)
     (root / "producer" / ".venv" / ".stamp").touch()
     names = ("ECR_REPO", "QUEUE_URL", "AWS_REGION", "AWS_PROFILE", "AWS_ENDPOINT_URL", "ENV_FILE")
-    values = dict.fromkeys((*names, "JOURNAL_PATH", "TF_CLI_CONFIG_FILE"), HOSTILE)
-    values["ECR_REPO"] = f"host/{HOSTILE}"
+    values = dict.fromkeys((*names, "JOURNAL_PATH", "TF_CLI_CONFIG_FILE"), hostile)
+    values["ECR_REPO"] = f"host/{hostile}"
     done = subprocess.run(
-        ["bash", str(root / "scripts" / script), *arguments],
+        ["bash", str(root / "scripts" / script), *before, hostile],
         cwd=tmp_path,
         env={"PATH": f"{tools}:{os.environ['PATH']}", "CALLS": str(calls), **values},
         capture_output=True,
@@ -145,5 +149,6 @@ def test_a_hostile_value_stays_a_value(tmp_path, script, arguments) -> None:
     )
     assert not list(tmp_path.rglob("pwned")), done
     assert "syntax error" not in done.stderr
-    if arguments and calls.exists() and script == "run_producer.sh":
-        assert HOSTILE in calls.read_text().split("\0")
+    assert "unexpected EOF" not in done.stderr
+    if script == "run_producer.sh":
+        assert hostile in calls.read_text().split("\0")
