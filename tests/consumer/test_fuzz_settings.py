@@ -2,6 +2,7 @@
 
 # ruff: noqa: SIM905 - a list literal of these would take a screen
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +85,7 @@ def test_an_environment_gives_settings_or_a_line_for_each_problem(environ) -> No
     for variable in VARIABLES:
         value = getattr(chosen, variable.name.lower())
         if variable.kind in {"integer", "number"} and value is not None:
+            assert math.isfinite(value)
             assert variable.low is None or value >= variable.low
             assert variable.high is None or value <= variable.high
 
