@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.ground import Ground
@@ -83,11 +83,12 @@ def depths(ground: Ground, counts: Iterable[int], say: Say) -> Iterator[Row]:
             yield Row(ground.name, "depth", f"{subject.key}-{depth}", name, figures)
 
 
-def memory(ground: Ground, counts: Iterable[int], say: Say) -> Iterator[Row]:
+def memory(ground: Ground, counts: Sequence[int], say: Say) -> Iterator[Row]:
     """One process and more and more messages, sent while it works, so that the queue stays short.
 
     That is the same to the consumer, and takes minutes instead of the hour that MiniStack would
-    need for a queue of 100,000.
+    need for a queue of 100,000. A new process on the same stack at the end tells whether it was the
+    stack that slowed down.
     """
     subject = best(ground.name)
     start = start_up(ground, subject)
@@ -95,6 +96,9 @@ def memory(ground: Ground, counts: Iterable[int], say: Say) -> Iterator[Row]:
         say(f"{ground.name}: {count:,} messages through one process")
         figures = through_a_short_queue(ground, subject, count, start)
         yield Row(ground.name, "memory", str(count), f"{count:,} messages, one process", figures)
+    say(f"{ground.name}: a new process on the same stack")
+    figures = through_a_short_queue(ground, subject, counts[0], start)
+    yield Row(ground.name, "memory", "after", f"{counts[0]:,} more, new process", figures)
 
 
 def _short(subject: Subject) -> str:
