@@ -33,8 +33,6 @@ def merged(
 
 
 def _values(path: Path) -> dict[str, str]:
-    from dotenv import dotenv_values  # noqa: PLC0415 - not every start reads a file
-
     try:
         with path.open(encoding="utf-8-sig") as stream:
             bindings = list(parse_stream(stream))
