@@ -113,7 +113,7 @@ def test_kill_9_at_any_moment(start_consumer, run_consumer, queue_set, journal, 
     made = queue_set(visibility=1, max_receive_count=10)
     ids = set(made.send_many(150))
     for part in (20, 60):
-        child = start_consumer(env(made, journal, lanes, group))
+        child = start_consumer(env(made, journal, lanes, group, IDLE_TIMEOUT_SECONDS="0"))
         wait_for(lambda part=part: journal.count("completed") >= part, what="completions")
         child.signal(signal.SIGKILL)
         child.wait()
