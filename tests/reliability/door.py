@@ -65,13 +65,15 @@ class Adversary(SqsInbox):
         self._lock = Lock()
 
     def receive(self, limit: int, wait: int) -> list[Message]:
-        brought = super().receive(limit, wait)
         with self._lock:
-            self._late += [_stale(m) for m in brought if random.random() < 0.3]
-            self._late += [m for m in brought if random.random() < 0.2]
             random.shuffle(self._late)
-            here = brought + self._late[: max(0, limit - len(brought))]
-            self._late = self._late[max(0, limit - len(brought)) :]
+            late, self._late = self._late[: limit // 2], self._late[limit // 2 :]
+        brought = super().receive(limit - len(late), wait)
+        kept = [message for message in brought if random.random() < 0.2]
+        with self._lock:
+            self._late += [_stale(message) for message in brought if random.random() < 0.3]
+            self._late += kept
+        here = [message for message in brought if message not in kept] + late
         random.shuffle(here)
         return here
 

@@ -45,9 +45,8 @@ class Network:
             self._proxy.rules([rule for own in self._rules.values() for rule in own])
 
     def fired(self) -> int:
-        """How many faults there have been since the start."""
-        faulted: int = self._proxy.stats()["requests"]["faulted"]
-        return faulted
+        """How many faults there have been."""
+        return len(self._proxy.fired())
 
 
 @dataclass

@@ -9,8 +9,10 @@ pytestmark = pytest.mark.integration
 CLAIM = "contains(UpdateExpression, 'attempts')"
 STATUS = "contains(UpdateExpression, 'effects')"
 IN_BATCH = "length(TransactItems[?Update && contains(Update.UpdateExpression, '{}')]) > `0`"
-GATES = "length(TransactItems[?Put]) > `0`"
-BOTH = "length(TransactItems[?Put]) > `0` && length(TransactItems[?Update]) > `0`"
+PUTS = "TransactItems[?Put && Put.Item.message_id.S != 'probe']"  # the consumer's start is one
+GATES = f"length({PUTS}) > `0`"
+BOTH = f"length({PUTS}) > `0` && length(TransactItems[?Update]) > `0`"
+SDK_TRIES = 2  # of one call (worker/assembly.py)
 
 LOST = {
     "claim": ("0", 1, 1, {"operation": "UpdateItem", "body": CLAIM}),
@@ -42,7 +44,6 @@ def _lose(name, times, run_consumer, queue_set, network, journal) -> None:
     service = "sqs" if name == "delete" else "dynamodb"
     answers = {"service": service, **rule, "times": times, "response": {"abort_frac": 0.0}}
     network.rules("loser", answers)
-    before = network.fired()
     ended = run_consumer(
         {
             **made.env,
@@ -56,7 +57,7 @@ def _lose(name, times, run_consumer, queue_set, network, journal) -> None:
         }
     )
     assert ended.code == 0, ended.output
-    assert network.fired() - before == times
+    assert network.fired() == times
     rows = made.status_rows()
     assert {(row["attempts"], row["effects"]) for row in rows.values()} == {(1, 1)}
     assert rows.keys() == made.completed_rows().keys() == set(ids)
@@ -74,5 +75,12 @@ def test_found_again_by_the_sdk(name, run_consumer, queue_set, network, journal)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LOST)
 def test_found_again_by_the_ledger(name, run_consumer, queue_set, network, journal) -> None:
-    """All three answers of the SDK lost, and one of our next try: a new call, with a new token."""
-    _lose(name, 3 if name == "delete" else 4, run_consumer, queue_set, network, journal)
+    """All of the SDK's answers lost, and one of our next try: a new call, with a new token."""
+    _lose(
+        name,
+        SDK_TRIES if name == "delete" else SDK_TRIES + 1,
+        run_consumer,
+        queue_set,
+        network,
+        journal,
+    )

@@ -53,6 +53,10 @@ class Case:
     problems: list[str] = field(default_factory=list)
     rate: float = 0.0  # calls a second while all failed
 
+    def fails(self, call: str) -> bool:
+        """With SQS out of reach the ledger works, and what is in hand is finished in it."""
+        return self.target != "sqs" or call.startswith("sqs.")
+
     def __str__(self) -> str:
         return f"{self.fault} on {self.target}: {self.rate:.1f} calls/s; {self.problems}"
 
@@ -100,7 +104,8 @@ def _suffer(case: Case, made: QueueSet, wire: Wire, folder: Path) -> None:
         wire.blackout()
         begin = time.time()
         _pass(wire.seconds)
-        case.rate = len(one.calls_between(begin, begin + wire.seconds)) / wire.seconds
+        calls = one.calls_between(begin, begin + wire.seconds)
+        case.rate = sum(map(case.fails, calls)) / wire.seconds
         wire.drizzle()
         _pass(DRIZZLE)
         wire.mend()

@@ -14,7 +14,7 @@ from reliability.soaking.run import report, soak
 @pytest.mark.integration
 @pytest.mark.timeout(240)
 def test_1000_messages_under_fire(stack, tmp_path) -> None:
-    plan = Plan(1000, consumers=4, kill_every=1.5, faults=0.05, rate=60, folder=tmp_path)
+    plan = Plan(1000, consumers=4, kill_every=1.0, faults=0.05, rate=60, folder=tmp_path)
     outcome = soak(plan, io.StringIO())
     assert outcome.passed, report(outcome)
     assert outcome.seconds <= 120
