@@ -10,7 +10,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.mark.parametrize(
     ("transactional", "batch", "count", "most"),
-    [("1", "10", 1000, 1.4), ("1", "1", 200, 4.1), ("0", "10", 200, 2.4), ("0", "1", 200, 5.1)],
+    [("1", "10", 1000, 1.4), ("1", "1", 100, 4.1), ("0", "10", 100, 2.4), ("0", "1", 100, 5.1)],
 )
 def test_calls_per_message(
     run_consumer, queue_set, proxy, journal, transactional, batch, count, most

@@ -168,8 +168,9 @@ def test_work_longer_than_the_grace_is_abandoned_and_said(
     stop = stopped(made, child, journal, 0)
     assert stop.ended.code == 0
     assert 2 <= stop.seconds < 3.5
-    assert journal.summary()["abandoned"] == 1
-    assert visible(made) == (6, 1)
+    begun = journal.count("work_started")  # one of the six others may have beaten the stop
+    assert journal.summary()["abandoned"] == begun >= 1
+    assert visible(made) == (7 - begun, begun)
 
 
 def test_a_signal_before_the_first_receive_ends_it_at_once(start_consumer, queue_set) -> None:
