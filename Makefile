@@ -79,7 +79,7 @@ bench: venv-test ## Speed, calls, cost and CPU beside a hand-written loop; about
 
 .PHONY: soak
 soak: venv-test ## Kill consumers and fault calls for minutes, judge every message (ARGS="--messages 1000")
-	@$(BIN)/python scripts/soak.py $(ARGS)
+	@$(BIN)/python tests/reliability/soak.py $(ARGS)
 
 ##@ Check
 .PHONY: test check

@@ -150,7 +150,6 @@ ROOMS = (
         "hcl2",
         "harness.arguments local_stack.blueprint run sender.exits sender.flags worker.variables",
     ),
-    room("scripts/soak.py", ours="reliability.soaking"),
     room("scripts/*.py", ours="local_aws harness.*"),
 )
 

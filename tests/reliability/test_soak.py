@@ -1,12 +1,13 @@
 """A short soak: producer, consumers, SIGKILL and faults at once, and every message is judged."""
 
 import io
+from pathlib import Path
 
 import pytest
 
 from harness.history import Event, History, Journal
 from reliability.soaking.account import KILLED, UNSEEN, account
-from reliability.soaking.plan import Plan
+from reliability.soaking.plan import Plan, parse
 from reliability.soaking.run import report, soak
 
 
@@ -35,3 +36,15 @@ def test_every_receive_is_accounted_for() -> None:
     told = account(History(consumers=(first, second)), killed={"c-1"})
     assert dict(told.why) == {KILLED: 1, UNSEEN: 1, "finished: deleted": 1}
     assert (told.receives, told.redeliveries, dict(told.spent)) == (3, 2, {3: 1})
+
+
+@pytest.mark.parametrize(
+    "asked", ["--messages 0", "--faults 0.51", "--rate nan", "--kill-every -1"]
+)
+def test_what_a_soak_cannot_be_is_refused_by_name(
+    asked: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        parse(asked.split(), tmp_path)
+    assert exit_.value.code == 2
+    assert f"error: {asked}: " in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,15 @@ KINDS: tuple[Rule, ...] = (
     {"latency": {"min": 500, "max": 2000}},
 )
 """Refused, broken, cut off, done with the answer lost, slow: in equal shares."""
+
+FLAGS: tuple[tuple[str, Callable[[str], float], float, float, float, str], ...] = (
+    ("--messages", int, 10_000, 1, 1_000_000, "messages that are sent"),
+    ("--consumers", int, 4, 1, 64, "consumers that run at once"),
+    ("--kill-every", float, 1.0, 0, 3600, "least seconds between two kills (0 = no kills)"),
+    ("--faults", float, 0.05, 0, 0.5, "least share of calls that fail"),
+    ("--rate", float, 40.0, 0, 10_000, "messages sent a second (0 = as fast as it goes)"),
+)
+"""Name, type, default, lowest, highest, what it is."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +66,16 @@ class Plan:
 
 def parse(arguments: list[str], folder: Path) -> Plan:
     """The plan that the command line asks for; exits 2 where it cannot be."""
-    parser = argparse.ArgumentParser(prog="soak", description=__doc__)
-    parser.add_argument("--messages", type=int, default=10_000)
-    parser.add_argument("--consumers", type=int, default=4)
-    parser.add_argument("--kill-every", type=float, default=1.0, help="seconds at least; 0 = never")
-    parser.add_argument("--faults", type=float, default=0.05, help="least share of calls, 0 to 0.5")
-    parser.add_argument("--rate", type=float, default=40.0, help="messages sent a second")
+    parser = argparse.ArgumentParser(
+        prog="soak",
+        description="Send messages, kill consumers, fault their calls, and judge every message.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    for flag, kind, default, low, high, what in FLAGS:
+        parser.add_argument(flag, type=kind, default=default, help=f"{what}, {low} to {high:,}")
     given = parser.parse_args(arguments)
-    if given.messages < 1 or given.consumers < 1 or given.kill_every < 0 or given.rate < 0:
-        parser.error("--messages and --consumers: 1 or more; --kill-every and --rate: 0 or more")
-    if not 0 <= given.faults <= 0.5:
-        parser.error("--faults: a share from 0 to 0.5")
+    for flag, _, _, low, high, what in FLAGS:
+        value = getattr(given, flag.removeprefix("--").replace("-", "_"))
+        if not low <= value <= high:
+            parser.error(f"{flag} {value}: {what} must be {low} to {high:,}")
     return Plan(**vars(given), folder=folder)
