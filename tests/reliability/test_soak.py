@@ -39,7 +39,7 @@ def test_every_receive_is_accounted_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", ["--messages 0", "--faults 0.51", "--rate nan", "--kill-every -1"]
+    "asked", ["--messages 0", "--faults 0.51", "--rate nan", "--kill-every -0.5"]
 )
 def test_what_a_soak_cannot_be_is_refused_by_name(
     asked: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
