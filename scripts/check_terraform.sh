@@ -12,11 +12,12 @@ not_checked() {
 if ! command -v terraform >/dev/null; then
   not_checked "terraform is not installed (https://developer.hashicorp.com/terraform/install)" "terraform/"
 fi
-# A variable that names a file which is not there makes every command warn.
-if [ ! -f "${TF_CLI_CONFIG_FILE:-}" ]; then unset TF_CLI_CONFIG_FILE; fi
-
 copy=$(mktemp -d)
-trap 'rm -rf "$copy"' EXIT
+trap 'rm -rf "$copy" "$copy.rc"' EXIT
+if [ ! -f "${TF_CLI_CONFIG_FILE:-}" ]; then
+  unset TF_CLI_CONFIG_FILE # naming a file which is not there makes every command warn
+  if scripts/provider_mirror.sh "$copy.rc"; then export TF_CLI_CONFIG_FILE="$copy.rc"; fi
+fi
 cp -R terraform/. "$copy"
 rm -rf "$copy/.terraform" "$copy"/*.tfstate* "$copy"/*.tfvars
 

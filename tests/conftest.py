@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -16,6 +17,7 @@ from support.children import CONSUMER, PRODUCER, Finished, Nursery, Process
 from support.environment import leading
 from support.proxy import Proxy, Rule
 from support.queues import REGION, QueueSets
+from support.terraform import look_for_mirror
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 STOPPER = """
@@ -26,6 +28,14 @@ sys.stdin.read()
 stop(pathlib.Path(sys.argv[2]))
 """
 NO_MINISTACK = "MiniStack is not installed, so nothing here met a real queue; run: make venv-test"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Look for a provider mirror once, for all workers; they inherit the environment."""
+    if not hasattr(config, "workerinput"):
+        folder = TemporaryDirectory()
+        config.add_cleanup(folder.cleanup)
+        look_for_mirror(Path(folder.name))
 
 
 def skip_or_fail(reason: str) -> None:

@@ -52,6 +52,16 @@ class Module:
 
 
 def cli_configuration() -> dict[str, str]:
-    """Terraform's own way to name a provider mirror, where the caller has one that exists."""
+    """Terraform's own way to name a provider mirror, where there is one."""
     named = os.environ.get("TF_CLI_CONFIG_FILE", "")
     return {"TF_CLI_CONFIG_FILE": named} if Path(named).is_file() else {}
+
+
+def look_for_mirror(folder: Path) -> None:
+    """Name a mirror of this machine in the environment, unless the caller has named one."""
+    file = folder / "terraform.rc"
+    if cli_configuration():
+        return
+    found = subprocess.run([ROOT / "scripts" / "provider_mirror.sh", file], check=False)
+    if found.returncode == 0:
+        os.environ["TF_CLI_CONFIG_FILE"] = str(file)
