@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from . import early, faults, ways
+from .business import BusinessKey, requiring_key
 from .cache import FinishedIds
 from .exits import Exit
 from .holdings import Holdings
@@ -21,6 +23,7 @@ from .inbox import SqsInbox
 from .journal import Events, open_journal
 from .ledger import DynamoLedger, NoLedger
 from .loop import Loop, Parts
+from .message import Identity, identity_of
 from .meter import Meter, Tally, spoken, summary
 from .outage import Outage, PatientLedger
 from .pipeline import Pipeline
@@ -85,7 +88,9 @@ def _ports(settings: Settings, meter: Meter, journal: Events) -> _Ports:
     lanes = settings.concurrency
     sqs = session.client("sqs", config=_config(lanes, settings.wait_time_seconds + 5))
     meter.attach(sqs)
-    inbox = SqsInbox(sqs, settings.queue_url, settings.visibility_timeout_seconds)
+    inbox = SqsInbox(
+        sqs, settings.queue_url, settings.visibility_timeout_seconds, _identify(settings)
+    )
     crash = faults.Crash(_crash_point(settings), journal, settings.crash_max_receives)
     choose = partial(ways.chosen, faulty=partial(faults.crashing_calls, crash=crash))
     if not settings.has_tables:
@@ -101,6 +106,11 @@ def _ports(settings: Settings, meter: Meter, journal: Events) -> _Ports:
         joining=way.joining,
     )
     return _Ports(inbox, ledger, way, crash)
+
+
+def _identify(settings: Settings) -> Callable[[str, str], Identity]:
+    key = settings.idempotency_key
+    return BusinessKey(key).identify if key else identity_of
 
 
 def _config(lanes: int, read_timeout: int) -> Config:
@@ -125,6 +135,7 @@ def _loop(
     tally: Tally,
 ) -> Loop:
     inbox, ledger, work = _with_faults(settings, ports, journal)
+    work = requiring_key(work, tally.count)
     stopping = threading.Event()
     holdings = Holdings(inbox, facts.visibility, journal, tally)
     outage = Outage(stopping, journal)

@@ -1,4 +1,4 @@
-"""Remembers the ids that this process finished last, to save calls; forgetting does no harm."""
+"""Remembers the keys that this process finished last, to save calls; forgetting does no harm."""
 
 from collections import OrderedDict
 from threading import Lock

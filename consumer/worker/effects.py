@@ -25,15 +25,15 @@ def checked(call: Call, look: Look) -> Work:
     """Look, and charge if nothing is there: what happens between the two is not seen."""
 
     def work(message: Message) -> None:
-        if not look(CHARGE, message.id):
+        if not look(CHARGE, message.key):
             _charge(call, _request(message))
 
     return work
 
 
 def keyed(call: Call) -> Work:
-    """Charge with the message's id as idempotency key: the service answers a repeat from memory."""
-    return lambda message: _charge(call, _request(message, key=message.id))
+    """Charge with the message's key passed on: the service answers a repeat from memory."""
+    return lambda message: _charge(call, _request(message, key=message.key))
 
 
 def followed_by(work: Work, effect: Work) -> Work:
@@ -57,7 +57,8 @@ def amount_of(message: Message) -> int:
 
 
 def _request(message: Message, key: str = "") -> Request:
-    return Request(CHARGE, message.id, amount_of(message), key, message.receive_count)
+    count, amount = message.receive_count, amount_of(message)
+    return Request(CHARGE, message.key, amount, key, count, message.id)
 
 
 def _charge(call: Call, request: Request) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .message import Message, delivery_of, digest_of, message_id
+from .message import Identity, Message, delivery_of, identity_of
 from .ports import Deletion, InboxDown, QueueFacts
 
 if TYPE_CHECKING:
@@ -30,13 +30,21 @@ class SqsInbox:
     """The `Inbox` port on one SQS queue.
 
     `visibility` overrides, in seconds, how long a receive hides a message; None leaves it to the
-    queue. All methods may be called from several threads.
+    queue. `identify` gives the identity of a body with this MessageId, and never raises. All
+    methods may be called from several threads.
     """
 
-    def __init__(self, sqs: "SQSClient", queue_url: str, visibility: int | None) -> None:
+    def __init__(
+        self,
+        sqs: "SQSClient",
+        queue_url: str,
+        visibility: int | None,
+        identify: Callable[[str, str], Identity] = identity_of,
+    ) -> None:
         self._sqs = sqs
         self._queue_url = queue_url
         self._override = visibility
+        self._identify = identify
         self._visibility = visibility or 0
 
     def facts(self) -> QueueFacts:
@@ -109,17 +117,20 @@ class SqsInbox:
 
     def _message(self, raw: Any) -> Message:
         attributes = raw.get("Attributes", {})
+        identity = self._identify(raw["Body"], raw["MessageId"])
         return Message(
-            id=message_id(raw["Body"], raw["MessageId"]),
+            id=identity.id,
             sqs_id=raw["MessageId"],
             handle=raw["ReceiptHandle"],
             delivery=delivery_of(raw["ReceiptHandle"]),
             body=raw["Body"],
-            digest=digest_of(raw["Body"]),
+            digest=identity.digest,
             receive_count=int(attributes.get("ApproximateReceiveCount", 1)),
             sent=int(attributes.get("SentTimestamp", 0)) / 1000,
             visible_at=round(time.time() + self._visibility, 3),
             deadline=time.monotonic() + self._visibility,
+            business_key=identity.business_key,
+            unkeyed=identity.unkeyed,
         )
 
 

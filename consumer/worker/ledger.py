@@ -3,7 +3,7 @@
 It knows the rows and their conditions, and nothing of queues, work or faults.
 
     message-status      STARTED -> COMPLETED, or FAILED and back; attempts, effects, last claim
-    message-completed   the gate: one row an id, written once, on condition that it is absent
+    message-completed   the gate: one row a key, written once, on condition that it is absent
 """
 
 import math
@@ -95,7 +95,7 @@ class DynamoLedger:
         return [self._claimed(m, o) for m, o in zip(messages, outcomes, strict=True)]
 
     def complete(self, messages: Sequence[Message]) -> list[Completion]:
-        """Status row -> COMPLETED and effects + 1, and the gate; at most once for an id."""
+        """Status row -> COMPLETED and effects + 1, and the gate; at most once for a key."""
         if not self._transactional:
             recorded = self.record(messages)
             finished = iter(
@@ -211,7 +211,7 @@ class DynamoLedger:
         return {
             "Update": {
                 "TableName": self._status_table,
-                "Key": {"message_id": {"S": message.id}},
+                "Key": {"message_id": {"S": message.key}},
                 "UpdateExpression": update,
                 "ConditionExpression": condition,
                 "ExpressionAttributeNames": {"#status": "status"},
@@ -229,7 +229,7 @@ class DynamoLedger:
         values: dict[str, Any],
     ) -> Write:
         item = {
-            "message_id": {"S": message.id},
+            "message_id": {"S": message.key},
             "digest": {"S": message.digest},
             "claim": {"S": message.delivery},
             "expires_at": self._expires(),

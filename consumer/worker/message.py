@@ -1,4 +1,4 @@
-"""Turns what SQS delivers into a `Message` with the id that its effects are counted by; pure."""
+"""Turns what SQS delivers into a `Message` with what its effects are counted by; pure."""
 
 import hashlib
 import json
@@ -7,18 +7,30 @@ from dataclasses import dataclass
 
 KEY_BYTES = 2048
 """The longest DynamoDB partition key, in bytes of UTF-8 (quirk 12)."""
-RESERVED = "outbox#"
-"""Keys of rows that are no message's: an id that begins so is hashed, too."""
+OUTBOX = "outbox#"
+KEYED = "key#"
+RESERVED = (OUTBOX, KEYED)
+"""How keys of rows begin that no message's id names: an id that begins so is hashed, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a body is known by. `unkeyed` says why it has no business key though it needs one."""
+
+    id: str
+    digest: str
+    business_key: str = ""
+    unkeyed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """One delivery of one message.
 
-    `id` is the key of everything the consumer records: the payload's own id where there is a usable
-    one, since that survives a redrive, else the MessageId (quirk 4). `delivery` tells the
-    deliveries of one message apart. `deadline` is monotonic, `sent` and `visible_at` are epoch
-    seconds.
+    `id` is the payload's own where there is a usable one, since that survives a redrive, else the
+    MessageId (quirk 4). `business_key` and `unkeyed` are empty where no key is asked for.
+    `delivery` tells the deliveries of one message apart. `deadline` is monotonic, `sent` and
+    `visible_at` are epoch seconds.
     """
 
     id: str
@@ -31,11 +43,19 @@ class Message:
     sent: float
     visible_at: float
     deadline: float
+    business_key: str = ""
+    unkeyed: str = ""
+
+    @property
+    def key(self) -> str:
+        """What the consumer records it under: messages of one key have one effect."""
+        return self.business_key or self.id
 
     @property
     def names(self) -> dict[str, str]:
-        """What every event about this delivery carries."""
-        return {"id": self.id, "sqs_id": self.sqs_id, "delivery": self.delivery}
+        """What every event about this delivery carries; the key where it is not the id."""
+        own = {"id": self.id, "sqs_id": self.sqs_id, "delivery": self.delivery}
+        return own | {"key": self.business_key} if self.business_key else own
 
 
 def delivery_of(handle: str) -> str:
@@ -46,6 +66,11 @@ def delivery_of(handle: str) -> str:
 def digest_of(body: str) -> str:
     """SHA-256 of a body in hex; a lone surrogate counts as the three bytes it would take."""
     return hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def identity_of(body: str, sqs_id: str) -> Identity:
+    """The identity of a message whose effects are counted by its id."""
+    return Identity(message_id(body, sqs_id), digest_of(body))
 
 
 def message_id(body: str, sqs_id: str) -> str:
@@ -72,19 +97,25 @@ def _as_key(own: str, sqs_id: str) -> str:
         return sqs_id
     if len(encoded) <= KEY_BYTES and not own.startswith(RESERVED):
         return own
-    return f"sha256:{hashlib.sha256(encoded).hexdigest()}"
+    return hashed(own)
+
+
+def hashed(text: str) -> str:
+    """What stands for a text that cannot be a key itself."""
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def waves(batch: Iterable[Message]) -> Iterator[list[Message]]:
-    """Split a batch so that no id stands twice in a wave.
+    """Split a batch so that no key stands twice in a wave.
 
     A standard queue may deliver two copies of a message in one receive (quirk 1), and a DynamoDB
-    transaction refuses two writes to one item; the second copy waits for the first one's outcome.
+    transaction refuses two writes to one item; the second copy waits for the first one's outcome,
+    and so does another message about the same business.
     """
     rest = list(batch)
     while rest:
         wave: dict[str, Message] = {}
         for message in rest:
-            wave.setdefault(message.id, message)
+            wave.setdefault(message.key, message)
         yield list(wave.values())
-        rest = [message for message in rest if wave[message.id] is not message]
+        rest = [message for message in rest if wave[message.key] is not message]

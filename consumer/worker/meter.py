@@ -103,6 +103,7 @@ COUNTERS = (
     "failed",
     "unknown",
     "payload_changed",
+    "no_key",
     "released",
     "abandoned",
     "empty_receives",

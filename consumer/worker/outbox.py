@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .effects import CHARGE, amount_of
-from .message import RESERVED, Message
+from .message import OUTBOX, Message
 from .outside import Request
 from .ports import LedgerDown
 from .writes import Write
@@ -38,7 +38,7 @@ class Intent:
     @classmethod
     def of(cls, message: Message) -> "Intent":
         """The intent of a message, the same for each delivery of it."""
-        return cls(message.id, amount_of(message))
+        return cls(message.key, amount_of(message))
 
     @property
     def request(self) -> Request:
@@ -56,7 +56,7 @@ class Intent:
         return _ROW_NAMES[zlib.crc32(self.order.encode()) % ROWS]
 
 
-_ROW_NAMES = tuple(f"{RESERVED}{number:02}" for number in range(ROWS))
+_ROW_NAMES = tuple(f"{OUTBOX}{number:02}" for number in range(ROWS))
 
 
 class Outbox:

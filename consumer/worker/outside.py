@@ -26,7 +26,8 @@ class OutsideDown(Exception):
 class Request:
     """One action on one order; with a `key`, asking twice has the effect of asking once.
 
-    `amount` in cents. `receive_count` is that of the delivery behind it, 0 where there is none.
+    `amount` in cents. `receive_count` and `message_id` are of the delivery behind it, 0 and empty
+    where there is none.
     """
 
     action: str
@@ -34,11 +35,12 @@ class Request:
     amount: int
     key: str = ""
     receive_count: int = 0
+    message_id: str = ""
 
     @property
     def names(self) -> dict[str, str]:
         """What every event about it carries."""
-        return {"id": self.order}
+        return {"id": self.message_id or self.order}
 
 
 Call = Callable[[Request], Answer]

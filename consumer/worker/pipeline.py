@@ -46,7 +46,7 @@ class Pipeline:
     def _process(self, wave: Sequence[Message], done: list[Message]) -> None:
         fresh = []
         for message in wave:
-            if self.finished.has(message.id, message.digest):
+            if self.finished.has(message.key, message.digest):
                 self._note_done(message, "cached", done)
             else:
                 fresh.append(message)
@@ -122,7 +122,7 @@ class Pipeline:
             effect = completion is Completion.EFFECT
             self.journal.event("completed", message, effect=effect)
             self.tally.count(completion.value)
-            self.finished.add(message.id, message.digest)
+            self.finished.add(message.key, message.digest)
             done.append(message)
 
     def _fail(self, failed: Sequence[tuple[Message, str]]) -> None:
@@ -167,18 +167,23 @@ class Pipeline:
     def _note_done(self, message: Message, event: str, done: list[Message]) -> None:
         self.journal.event(event, message)
         self.tally.count("already_done")
-        self.finished.add(message.id, message.digest)
+        self.finished.add(message.key, message.digest)
         if self.holdings.start(message):
             done.append(message)
 
     def _leave_changed(self, message: Message) -> None:
         self.holdings.drop([message])
         self.tally.count("payload_changed")
+        one = "key" if message.business_key else "id"
         log.warning(
             "message %s (MessageId %s) has another body than the one that was completed under its "
-            "id; it is not deleted and ends in the DLQ; send it again under an id of its own",
+            "%s; it is not deleted and ends in the DLQ; if it is right, send it again under %s %s "
+            "of its own",
             message.id,
             message.sqs_id,
+            one,
+            "a" if message.business_key else "an",
+            one,
         )
 
     def _leave(self, message: Message, why: str) -> None:

@@ -14,7 +14,7 @@ class Claim(Enum):
     CLAIMED = "claimed"
     ALREADY_DONE = "already_done"
     CHANGED = "payload_changed"
-    """Another body was completed under this id: not a second delivery of it."""
+    """Another body was completed under this key: not a second delivery of it."""
     UNKNOWN = "claim_unknown"
 
 

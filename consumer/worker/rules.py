@@ -52,6 +52,13 @@ RULES = (
         "MESSAGE_STATUS_TABLE",
     ),
     _rule(
+        "IDEMPOTENCY_KEY={IDEMPOTENCY_KEY!r}: needs MESSAGE_STATUS_TABLE and "
+        "MESSAGE_COMPLETED_TABLE, which remember the keys",
+        lambda v: v["IDEMPOTENCY_KEY"] and not v["MESSAGE_STATUS_TABLE"],
+        "IDEMPOTENCY_KEY",
+        "MESSAGE_STATUS_TABLE",
+    ),
+    _rule(
         "CRASH_AFTER_SIDE_EFFECT=1: needs MESSAGE_STATUS_TABLE and MESSAGE_COMPLETED_TABLE, "
         "without them there is no side effect to crash after",
         lambda v: v["CRASH_AFTER_SIDE_EFFECT"] and not v["MESSAGE_STATUS_TABLE"],

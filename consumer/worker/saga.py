@@ -65,9 +65,10 @@ class Saga:
             self._journal.event("saga", message, log=list(log))
 
     def _ask(self, action: str, message: Message) -> Answer:
-        key = f"{message.id}/{action}"
-        order, amount = message.id, amount_of(message)
-        answer = self._call(Request(action, order, amount, key, message.receive_count))
+        key = f"{message.key}/{action}"
+        order, amount = message.key, amount_of(message)
+        request = Request(action, order, amount, key, message.receive_count, message.id)
+        answer = self._call(request)
         if answer is Answer.REFUSED and action not in _UNDO:
             raise OutsideDown(f"{action} was refused, and there is no other way back")
         return answer
@@ -83,7 +84,7 @@ class SagaRows:
 
     def read(self, message: Message) -> Log:
         """The log as it stands now, read consistently."""
-        keys: Any = {"Keys": [{"message_id": {"S": message.id}}], "ConsistentRead": True}
+        keys: Any = {"Keys": [{"message_id": {"S": message.key}}], "ConsistentRead": True}
         try:
             answer = self._dynamodb.batch_get_item(
                 RequestItems={self._table: keys}, ReturnConsumedCapacity="TOTAL"
@@ -114,7 +115,7 @@ class SagaRows:
         return {
             "Update": {
                 "TableName": self._table,
-                "Key": {"message_id": {"S": message.id}},
+                "Key": {"message_id": {"S": message.key}},
                 "UpdateExpression": "SET saga = :after",
                 "ConditionExpression": condition,
                 "ExpressionAttributeValues": values,

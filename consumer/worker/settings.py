@@ -46,6 +46,7 @@ class Settings:
     crash_after_side_effect: bool
     crash_at: str
     crash_max_receives: int
+    idempotency_key: str
     idempotency_cache_size: int
     message_limit: int
     idle_timeout_seconds: float

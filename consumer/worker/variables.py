@@ -34,6 +34,8 @@ _ALLOWED = {
     "text": "any text",
     "url": "a queue URL such as https://sqs.us-west-1.amazonaws.com/123456789012/name",
     "address": "an address such as https://payments.example.com/v1",
+    "expression": "a JMESPath expression over the payload such as [order_id, action], "
+    "with no value for an empty payload",
     "table": "the name of a table, 3 to 255 of A-Z a-z 0-9 _ . -, or its ARN",
 }
 
@@ -106,6 +108,13 @@ def _address(text: str) -> str:
     return text
 
 
+def _expression(text: str) -> str:
+    from .business import BusinessKey  # noqa: PLC0415 - without the setting nothing of it is needed
+
+    BusinessKey(text)
+    return text
+
+
 def _table(text: str) -> str:
     if not re.fullmatch(
         r"(arn:[a-z-]+:dynamodb:[a-z0-9-]+:[0-9]{12}:table/)?[A-Za-z0-9_.-]{3,255}", text
@@ -119,6 +128,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "choice": str,
     "url": _url,
     "address": _address,
+    "expression": _expression,
     "table": _table,
     "integer": _integer,
     "number": _number,
@@ -196,6 +206,12 @@ VARIABLES = (
         "0",
         "Crash only with a message received at most so often; 0 = any. With 1 each is hit once.",
         0,
+    ),
+    Variable(
+        "IDEMPOTENCY_KEY",
+        "expression",
+        "",
+        "What effects are counted by, out of the payload; empty: the message id. Needs the tables.",
     ),
     Variable(
         "IDEMPOTENCY_CACHE_SIZE", "integer", "1000", "In-memory LRU of finished ids; 0 = off.", 0

@@ -29,6 +29,7 @@ DEFAULTS = {
     "CRASH_AFTER_SIDE_EFFECT": False,
     "CRASH_AT": "",
     "CRASH_MAX_RECEIVES": 0,
+    "IDEMPOTENCY_KEY": "",
     "IDEMPOTENCY_CACHE_SIZE": 1000,
     "MESSAGE_LIMIT": 0,
     "IDLE_TIMEOUT_SECONDS": 0.0,
@@ -57,6 +58,7 @@ COMPANY = {
     "SLEEP_MAX_SECONDS": {"SLEEP_MIN_SECONDS": "0"},
     "SHUTDOWN_GRACE_SECONDS": {"WAIT_TIME_SECONDS": "0"},
     "CRASH_AFTER_SIDE_EFFECT": TABLES,
+    "IDEMPOTENCY_KEY": TABLES,
     "USE_TRANSACTIONAL_WRITES": TABLES,
     "MESSAGE_STATUS_TABLE": {"MESSAGE_COMPLETED_TABLE": "completed"},
     "MESSAGE_COMPLETED_TABLE": {"MESSAGE_STATUS_TABLE": "status"},
@@ -89,6 +91,11 @@ WRONG = {
         "ftp://host/q",
         "https://host",
         "http://h /q",
+    ],
+    "expression": [
+        *["[order_id, action", "order id", "order-id", "nosuch(order_id)", "join(order_id)"],
+        *["'order_id'", "`1`", "length(@)", "type(order_id)", "not_null(order_id, 'none')"],
+        *["{one}", "é", " ", "[" * 5000],
     ],
     "address": ["payments", "ftp://host/v1", "https://", "http://h /v1", "http://h/v1?key=1"],
 }

@@ -59,7 +59,8 @@ ROOMS = (
     room("consumer/worker/settings.py", ours="worker.rules worker.variables"),
     room("consumer/worker/rules.py", ours="worker.variables"),
     room("consumer/worker/message.py"),
-    room("consumer/worker/variables.py"),
+    room("consumer/worker/business.py", "jmespath", "worker.message worker.ports"),
+    room("consumer/worker/variables.py", ours="worker.business"),
     room("consumer/worker/ports.py", ours="worker.message"),
     room("consumer/worker/journal.py"),
     room("consumer/worker/outside.py"),
@@ -156,6 +157,7 @@ ROOMS = (
 # Decisions take data and give data: no clock, no chance, no process, no file.
 PURE = (
     "consumer/worker/message.py",
+    "consumer/worker/business.py",
     "consumer/worker/ports.py",
     "consumer/worker/variables.py",
     "consumer/worker/rules.py",

@@ -231,7 +231,7 @@ MUTATIONS = [
         "saga",
         "sagas whole",
         SAGA,
-        'key = f"{message.id}/{action}"',
+        'key = f"{message.key}/{action}"',
         'key = ""',
     ),
     Mutation(
@@ -239,8 +239,8 @@ MUTATIONS = [
         "saga",
         "sagas whole",
         SAGA,
-        'key = f"{message.id}/{action}"',
-        "key = message.id",
+        'key = f"{message.key}/{action}"',
+        "key = message.key",
     ),
     Mutation(
         "compensations in the order of the steps",
