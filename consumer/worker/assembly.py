@@ -18,7 +18,7 @@ from . import early, faults, ways
 from .business import BusinessKey, requiring_key
 from .cache import FinishedIds
 from .exits import Exit
-from .holdings import Holdings
+from .holdings import Bounds, Holdings
 from .inbox import SqsInbox
 from .journal import Events, open_journal
 from .ledger import DynamoLedger, NoLedger
@@ -30,6 +30,7 @@ from .pipeline import Pipeline
 from .ports import Inbox, Ledger, LedgerDown, QueueFacts, Work
 from .settings import Settings
 from .turnstile import Turnstile
+from .variables import LONGEST_VISIBILITY
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +138,10 @@ def _loop(
     inbox, ledger, work = _with_faults(settings, ports, journal)
     work = requiring_key(work, tally.count)
     stopping = threading.Event()
-    holdings = Holdings(inbox, facts.visibility, journal, tally)
+    # Without a heartbeat an outage extends, and that has a bound of its own.
+    limit = settings.heartbeat_limit_seconds if settings.heartbeat_seconds else LONGEST_VISIBILITY
+    bounds = Bounds(facts.visibility, limit, facts.max_receives)
+    holdings = Holdings(inbox, bounds, journal, tally)
     outage = Outage(stopping, journal)
     patient = PatientLedger(ports.way.telling(ledger), outage)
     pipeline = Pipeline(

@@ -8,6 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from threading import Lock
 
 from .journal import Events
@@ -19,32 +20,54 @@ from .variables import LONGEST_VISIBILITY
 log = logging.getLogger(__name__)
 
 
-class Holdings:
-    """The deliveries in hand, of all lanes. `visibility` is in seconds, deadlines are monotonic."""
+@dataclass(frozen=True)
+class Bounds:
+    """Seconds that a receive or an extension hides a message; seconds after its receive for which
+    it is extended; how often the queue lets it be received before the DLQ, None = any number."""
 
-    def __init__(self, inbox: Inbox, visibility: int, journal: Events, tally: Tally) -> None:
+    visibility: int
+    limit: float = LONGEST_VISIBILITY
+    max_receives: int | None = None
+
+    @property
+    def extensible(self) -> float:
+        """Seconds after the receive: never hidden for more than 12 hours in all (quirk 2)."""
+        return min(self.limit, LONGEST_VISIBILITY - self.visibility)
+
+
+class Holdings:
+    """The deliveries in hand, of all lanes; deadlines are monotonic."""
+
+    def __init__(self, inbox: Inbox, bounds: Bounds, journal: Events, tally: Tally) -> None:
         self._inbox = inbox
-        self._visibility = visibility
+        self._bounds = bounds
+        self._visibility = bounds.visibility
         self._journal = journal
         self._tally = tally
         self._lock = Lock()  # guards the fields below; never held while anything is sent
         self._waiting: dict[str, Message] = {}
         self._working: dict[str, Message] = {}
         self._deadlines: dict[str, float] = {}
-        self._lost: set[str] = set()  # ran out and cannot be extended: leave them out from now on
+        self._lost: set[str] = set()  # not to be extended any more: it ran out, or the limit came
         self._closed = False
         self._sending = Lock()  # one change of visibility at a time: see `give_back`
 
-    def hold(self, messages: Sequence[Message]) -> bool:
-        """Take deliveries in hand; False where a stop came first: they are given back."""
+    def hold(self, messages: Sequence[Message]) -> list[Message]:
+        """Take deliveries in hand; returns those that stay: what a stop came before is given back,
+        but for what is here for the last time."""
         with self._lock:
             for message in messages:
                 self._waiting[message.handle] = message
                 self._deadlines[message.handle] = message.deadline
-            closed = self._closed
-        if closed:
-            self.give_back(messages, "shutdown")
-        return not closed
+            kept = [m for m in messages if not self._closed or self._is_last(m)]
+        if len(kept) < len(messages):
+            self.give_back([m for m in messages if m not in kept], "shutdown")
+        return kept
+
+    def _is_last(self, message: Message) -> bool:
+        """Given back, it would not be received again but moved to the DLQ (quirk 4)."""
+        most = self._bounds.max_receives
+        return most is not None and message.receive_count >= most
 
     def start(self, message: Message) -> bool:
         """Whether work may begin; False where the delivery has been given back meanwhile."""
@@ -61,10 +84,12 @@ class Holdings:
                 self._forget(message)
 
     def close(self) -> None:
-        """A stop: give back at once all that no lane has begun, and hold nothing more."""
+        """A stop: give back at once all that no lane has begun, and hold nothing more; only what is
+        here for the last time remains to be worked on."""
         with self._lock:
             self._closed = True
-            waiting = [m for m in list(self._waiting.values()) if self._forget(m)]
+            waiting = [m for m in list(self._waiting.values()) if not self._is_last(m)]
+            waiting = [m for m in waiting if self._forget(m)]
         self._release(waiting, "shutdown")
 
     def held(self) -> list[Message]:
@@ -107,7 +132,8 @@ class Holdings:
             self.extend()
 
     def extend(self) -> None:
-        """Hide everything in hand for another visibility timeout, within the 12 hours of SQS."""
+        """Hide everything in hand for another visibility timeout, up to its limit."""
+        self._end_at_limit()
         with self._sending:
             messages = self._extensible()
             if messages:
@@ -125,9 +151,36 @@ class Holdings:
             return self._deadlines.get(message.handle, math.inf) < time.monotonic()
 
     def _extensible(self) -> list[Message]:
-        """What is in hand, not lost, and would not be hidden for more than 12 hours (quirk 2)."""
-        latest = time.monotonic() - LONGEST_VISIBILITY + 2 * self._visibility
-        return [m for m in self.held() if m.handle not in self._lost and m.deadline >= latest]
+        """What is in hand, not lost, and not at its limit."""
+        most = self._bounds.extensible
+        return [m for m in self.held() if m.handle not in self._lost and self._age(m) <= most]
+
+    def _age(self, message: Message) -> float:
+        """Seconds since its receive."""
+        return time.monotonic() - message.deadline + self._visibility
+
+    def _end_at_limit(self) -> None:
+        """A lane that never returns must not keep its messages for ever: what it has not begun is
+        given back, what it has is left to its visibility timeout."""
+        with self._lock:
+            waiting = [m for m in self._waiting.values() if self._age(m) > self._bounds.limit]
+            ending = [
+                m
+                for m in self._working.values()
+                if self._age(m) > self._bounds.extensible and m.handle not in self._lost
+            ]
+            self._lost |= {message.handle for message in ending}
+        self.give_back(waiting, "limit")
+        for message in ending:
+            log.warning(
+                "message %s is still in work %g s after its receive: its visibility is extended no "
+                "more and it comes back; give the work a timeout of its own, restart a consumer "
+                "that hangs, or raise HEARTBEAT_LIMIT_SECONDS",
+                message.id,
+                self._bounds.extensible,
+            )
+            self._tally.count("extend_ended")
+            self._journal.event("extend_ended", message, seconds=self._bounds.extensible)
 
     def _note(self, messages: Sequence[Message], taken: Sequence[bool]) -> None:
         for message, was_taken in zip(messages, taken, strict=True):

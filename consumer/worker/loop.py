@@ -126,13 +126,14 @@ class Lane:
                 sent=message.sent,
                 visible_at=message.visible_at,
             )
-        if not parts.holdings.hold(messages):
+        held = parts.holdings.hold(messages)
+        if not held:
             return
         try:
-            parts.pipeline.run(messages)
+            parts.pipeline.run(held)
         except LedgerDown as error:
-            log.warning("what is left of %s messages is given back: %s", len(messages), error)
-            parts.holdings.give_back(messages, "outage")
+            log.warning("what is left of %s messages is given back: %s", len(held), error)
+            parts.holdings.give_back(held, "outage")
 
     def _back_off(self, error: InboxDown) -> None:
         """Wait before the next try, longer each time, so that a broken queue is not hammered."""

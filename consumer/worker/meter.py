@@ -110,6 +110,7 @@ COUNTERS = (
     "stale_deletes",
     "late_finishes",
     "extend_refused",
+    "extend_ended",
     "errors",
 )
 """Every counter of the summary, in the order in which it is shown."""

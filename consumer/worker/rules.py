@@ -163,6 +163,13 @@ RULES = (
         "VISIBILITY_TIMEOUT_SECONDS",
     ),
     _rule(
+        "HEARTBEAT_SECONDS={HEARTBEAT_SECONDS:g}: must not be above "
+        "HEARTBEAT_LIMIT_SECONDS={HEARTBEAT_LIMIT_SECONDS:g}, or no beat extends anything",
+        lambda v: v["HEARTBEAT_SECONDS"] > v["HEARTBEAT_LIMIT_SECONDS"],
+        "HEARTBEAT_SECONDS",
+        "HEARTBEAT_LIMIT_SECONDS",
+    ),
+    _rule(
         "SHUTDOWN_GRACE_SECONDS={SHUTDOWN_GRACE_SECONDS:g}: must be above "
         "WAIT_TIME_SECONDS={WAIT_TIME_SECONDS}, or a stop may forget what an open long poll brings",
         lambda v: v["SHUTDOWN_GRACE_SECONDS"] <= v["WAIT_TIME_SECONDS"],

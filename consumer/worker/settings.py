@@ -36,6 +36,7 @@ class Settings:
     commit_batch: int
     visibility_timeout_seconds: int | None
     heartbeat_seconds: float
+    heartbeat_limit_seconds: float
     shutdown_grace_seconds: float
     sleep_min_seconds: float
     sleep_max_seconds: float

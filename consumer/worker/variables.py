@@ -160,6 +160,14 @@ VARIABLES = (
         LONGEST_VISIBILITY,
     ),
     Variable(
+        "HEARTBEAT_LIMIT_SECONDS",
+        "number",
+        "3600",
+        "Seconds after its receive for which a message is extended; then it comes back.",
+        1,
+        LONGEST_VISIBILITY,
+    ),
+    Variable(
         "SHUTDOWN_GRACE_SECONDS",
         "number",
         "25",

@@ -87,7 +87,7 @@ def test_errors_in_a_row_are_a_failure(run: Run) -> None:
     assert run.event("summary")["errors"] == MOST_ERRORS
 
 
-@pytest.mark.parametrize(("visibility", "beat"), [(0, "0.5"), (5, "5"), (5, "6"), (1, "43200")])
+@pytest.mark.parametrize(("visibility", "beat"), [(0, "0.5"), (5, "5"), (5, "6"), (1, "3600")])
 def test_a_heartbeat_that_the_queue_is_too_quick_for_is_refused(
     run: Run, caplog: pytest.LogCaptureFixture, visibility: int, beat: str
 ) -> None:

@@ -7,7 +7,7 @@ from threading import Lock, Thread
 import pytest
 
 from support.doubles import FakeInbox, FakeTime, Notes, a_message
-from worker.holdings import Holdings
+from worker.holdings import Bounds, Holdings
 from worker.meter import Tally
 from worker.variables import LONGEST_VISIBILITY
 
@@ -20,7 +20,10 @@ class Hands:
     def __init__(self, clock: FakeTime) -> None:
         self.clock = clock
         self.inbox, self.notes, self.tally = FakeInbox(), Notes(), Tally()
-        self.holdings = Holdings(self.inbox, VISIBILITY, self.notes, self.tally)  # type: ignore[arg-type]
+        self.bound_by(Bounds(VISIBILITY))
+
+    def bound_by(self, bounds: Bounds) -> None:
+        self.holdings = Holdings(self.inbox, bounds, self.notes, self.tally)  # type: ignore[arg-type]
 
     def take(self, *names: str, started: str = "") -> list:
         """Hold a delivery for each name; those in `started` are in work."""
@@ -284,6 +287,91 @@ class TestExtend:
         assert hands.tally["extend_refused"] == 0
         assert hands.notes.of("a") == ["extended"]
         assert caplog.records == []
+
+
+class TestLimit:
+    LIMIT = 100
+
+    @pytest.fixture(autouse=True)
+    def limit(self, hands: Hands) -> None:
+        hands.bound_by(Bounds(VISIBILITY, self.LIMIT))
+
+    def test_up_to_the_limit_it_is_extended_and_not_beyond(self, hands: Hands) -> None:
+        hands.take("hangs", started="hangs")
+        hands.clock.now += self.LIMIT
+        hands.holdings.extend()
+        hands.clock.now += 0.1
+        hands.holdings.extend()
+        assert [names for names, _ in hands.inbox.extended] == [["hangs"]]
+        assert hands.notes.of("hangs") == ["extended", "extend_ended"]
+
+    def test_the_end_is_said_once(self, hands: Hands, caplog: pytest.LogCaptureFixture) -> None:
+        hands.take("hangs", started="hangs")
+        hands.clock.now += self.LIMIT + 1
+        for _ in range(3):
+            hands.holdings.extend()
+            hands.holdings.keep()
+        assert hands.notes.lines == [("extend_ended", "hangs", {"seconds": self.LIMIT})]
+        assert hands.tally["extend_ended"] == 1
+        (record,) = caplog.records
+        assert "message hangs is still in work 100 s after its receive" in record.getMessage()
+        assert "HEARTBEAT_LIMIT_SECONDS" in record.getMessage()
+
+    def test_what_waits_behind_it_is_given_back(self, hands: Hands) -> None:
+        _, waiting = hands.take("hangs", "waiting", started="hangs")
+        hands.clock.now += self.LIMIT + 1
+        hands.holdings.extend()
+        assert hands.inbox.released == ["waiting"]
+        assert hands.notes.lines[0] == ("released", "waiting", {"reason": "limit"})
+        assert not hands.holdings.start(waiting)
+
+    def test_each_message_has_its_own(self, hands: Hands) -> None:
+        hands.take("hangs", started="hangs")
+        hands.clock.now += self.LIMIT + 1
+        hands.take("new", started="new")
+        hands.holdings.extend()
+        assert [names for names, _ in hands.inbox.extended] == [["new"]]
+
+    def test_a_late_finish_is_overdue_and_its_next_delivery_is_extended(self, hands: Hands) -> None:
+        late = hands.take("hangs", started="hangs")
+        hands.clock.now += self.LIMIT + 1
+        hands.holdings.extend()
+        assert hands.holdings.overdue(late[0]) > 0
+        hands.holdings.drop(late)
+        hands.take("hangs", started="hangs")
+        hands.holdings.extend()
+        assert hands.notes.of("hangs") == ["extend_ended", "extended"]
+
+
+class TestLastReceive:
+    """What SQS has delivered as often as it does would go to the DLQ if it were given back."""
+
+    @pytest.fixture(autouse=True)
+    def twice(self, hands: Hands) -> None:
+        hands.bound_by(Bounds(VISIBILITY, max_receives=2))
+
+    def test_a_stop_keeps_it_to_be_worked_on(self, hands: Hands) -> None:
+        first, last = a_message("first"), a_message("last", receive_count=2)
+        assert hands.holdings.hold([first, last]) == [first, last]
+        hands.holdings.close()
+        assert hands.inbox.released == ["first"]
+        assert not hands.holdings.start(first)
+        assert hands.holdings.start(last)
+
+    def test_what_an_open_long_poll_brings_after_the_stop_is_treated_so_too(
+        self, hands: Hands
+    ) -> None:
+        hands.holdings.close()
+        first, last = a_message("first"), a_message("last", receive_count=2)
+        assert hands.holdings.hold([first, last]) == [last]
+        assert hands.inbox.released == ["first"]
+        assert hands.held == ["last"]
+
+    def test_a_queue_without_dlq_has_no_last_receive(self, hands: Hands) -> None:
+        hands.bound_by(Bounds(VISIBILITY, max_receives=None))
+        hands.holdings.close()
+        assert hands.holdings.hold([a_message("often", receive_count=1000)]) == []
+        assert hands.inbox.released == ["often"]
 
 
 class TestDue:

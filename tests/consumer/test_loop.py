@@ -12,7 +12,7 @@ import pytest
 
 from support.doubles import FakeInbox, FakeLedger, FakeStop, FakeTime, Notes, a_message
 from worker.cache import FinishedIds
-from worker.holdings import Holdings
+from worker.holdings import Bounds, Holdings
 from worker.loop import (
     LAST_CALLS,
     LONGEST_PAUSE,
@@ -51,7 +51,7 @@ class Consumer:
     def __init__(self, *receives: Sequence[Message] | Exception, **turnstile: float) -> None:
         self.inbox, self.ledger = FakeInbox(*receives), FakeLedger()
         self.notes, self.tally, self.stopping = Notes(), Tally(), Pauses()
-        self.holdings = Holdings(self.inbox, 30, self.notes, self.tally)  # type: ignore[arg-type]
+        self.holdings = Holdings(self.inbox, Bounds(30), self.notes, self.tally)  # type: ignore[arg-type]
         self.outage = Outage(self.stopping, self.notes)  # type: ignore[arg-type]
         self.work: dict[str, Callable[[], object]] = {}
         settings = {"lanes": 1, "batch": 10, "wait": 10, "limit": 0, "idle_timeout": 0, **turnstile}

@@ -7,7 +7,7 @@ import pytest
 
 from support.doubles import FakeInbox, FakeLedger, FakeTime, Notes, a_message
 from worker.cache import FinishedIds
-from worker.holdings import Holdings
+from worker.holdings import Bounds, Holdings
 from worker.message import Message
 from worker.meter import Tally
 from worker.pipeline import Pipeline
@@ -23,7 +23,7 @@ class Path:
         self.clock = clock
         self.inbox, self.ledger = FakeInbox(), FakeLedger()
         self.notes, self.tally = Notes(), Tally()
-        self.holdings = Holdings(self.inbox, VISIBILITY, self.notes, self.tally)  # type: ignore[arg-type]
+        self.holdings = Holdings(self.inbox, Bounds(VISIBILITY), self.notes, self.tally)  # type: ignore[arg-type]
         self.finished = FinishedIds(cache)
         self.worked: list[str] = []
         self.work: dict[str, Callable[[], object]] = {}
@@ -42,7 +42,7 @@ class Path:
         return self.run_on([self.delivery(name) for name in names])
 
     def run_on(self, batch: Sequence[Message]) -> list[Message]:
-        assert self.holdings.hold(batch)
+        assert self.holdings.hold(batch) == batch
         self.pipeline.run(batch)
         return list(batch)
 

@@ -19,6 +19,7 @@ DEFAULTS = {
     "COMMIT_BATCH": 1,
     "VISIBILITY_TIMEOUT_SECONDS": None,
     "HEARTBEAT_SECONDS": 0.0,
+    "HEARTBEAT_LIMIT_SECONDS": 3600.0,
     "SHUTDOWN_GRACE_SECONDS": 25.0,
     "SLEEP_MIN_SECONDS": 0.1,
     "SLEEP_MAX_SECONDS": 1.0,
@@ -52,6 +53,7 @@ OUTBOX = {**SAGA, "EFFECT_MODE": "outbox", "USE_TRANSACTIONAL_WRITES": "1"}
 
 # What else has to be set so that no rule between settings stands in a value's way.
 COMPANY = {
+    "HEARTBEAT_SECONDS": {"HEARTBEAT_LIMIT_SECONDS": "43200"},
     "LONG_SLEEP_SECONDS": {"LONG_SLEEP_EVERY": "1"},
     "LONG_SLEEP_EVERY": {"LONG_SLEEP_SECONDS": "1"},
     "SLEEP_MIN_SECONDS": {"SLEEP_MAX_SECONDS": "43200"},
@@ -283,6 +285,10 @@ def test_a_number_may_have_a_point_an_exponent_and_a_sign(variable: Variable) ->
         (
             {"HEARTBEAT_SECONDS": "1", "VISIBILITY_TIMEOUT_SECONDS": "0"},
             ["HEARTBEAT_SECONDS=1", "VISIBILITY_TIMEOUT_SECONDS=0"],
+        ),
+        (
+            {"HEARTBEAT_SECONDS": "61", "HEARTBEAT_LIMIT_SECONDS": "60"},
+            ["HEARTBEAT_SECONDS=61", "HEARTBEAT_LIMIT_SECONDS=60"],
         ),
         (
             {"SHUTDOWN_GRACE_SECONDS": "10", "WAIT_TIME_SECONDS": "10"},

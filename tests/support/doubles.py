@@ -18,7 +18,12 @@ _handles = count(1)
 
 
 def a_message(
-    message_id: str = "m-1", *, body: str = "{}", visibility: float = 30.0, now: float | None = None
+    message_id: str = "m-1",
+    *,
+    body: str = "{}",
+    visibility: float = 30.0,
+    now: float | None = None,
+    receive_count: int = 1,
 ) -> Message:
     """One more delivery of a message, received at `now` on the monotonic clock."""
     handle = f"handle-{next(_handles)}"
@@ -30,7 +35,7 @@ def a_message(
         delivery=delivery_of(handle),
         body=body,
         digest=digest_of(body),
-        receive_count=1,
+        receive_count=receive_count,
         sent=1000.0,
         visible_at=2000.0,
         deadline=received + visibility,

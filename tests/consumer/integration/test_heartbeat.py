@@ -92,6 +92,78 @@ def test_a_refused_extension_is_reported_and_completes_at_most_once(
     assert sorted(effects) == [False, True]
 
 
+def test_a_lane_that_hangs_loses_its_message_at_the_limit(
+    start_consumer, queue_set, journal
+) -> None:
+    """The heartbeat lives while the lane does not return; without a limit it would go on so."""
+    made = queue_set(visibility=2, max_receive_count=10)
+    hanging = {**settings(9, 0.5, lanes=1), "HEARTBEAT_LIMIT_SECONDS": "2"}
+    ids = made.send_many(1)
+    first = start_consumer({**made.env, **hanging, **journal.env, "MESSAGE_LIMIT": "1"})
+    wait_for(lambda: journal.count("extended"), what="a heartbeat", seconds=20)
+    patient = {**settings(0, 0), "MESSAGE_LIMIT": "1", "IDLE_TIMEOUT_SECONDS": "20"}
+    second = start_consumer({**made.env, **patient, **journal.env})
+    endings = [second.wait(30), first.wait(30)]
+    assert [ended.code for ended in endings] == [0, 0]
+    assert_each_once(made, ids, attempts=2)
+    assert [event["seconds"] for event in journal.events("extend_ended")] == [2]
+    assert endings[1].output.count("is extended no more") == 1
+    (last,) = journal.events("extended")[-1:]
+    again = journal.events("received")[1]
+    assert again["t"] >= last["visible_at"] - 0.5, "it came back when its visibility ran out"
+    assert [event["effect"] for event in journal.events("completed")] == [True, False]
+    assert journal.count("delete_stale") == 1
+    assert "late finishes 1" in endings[1].output
+
+
+def test_a_stop_does_not_wait_for_a_lane_that_hangs(start_consumer, queue_set, journal) -> None:
+    made = queue_set(visibility=2, max_receive_count=10)
+    hanging = {**settings(600, 0.5, lanes=1), "HEARTBEAT_LIMIT_SECONDS": "1"}
+    made.send_many(1)
+    child = start_consumer({**made.env, **hanging, **journal.env, "SHUTDOWN_GRACE_SECONDS": "2"})
+    wait_for(lambda: journal.count("extend_ended"), what="the limit", seconds=20)
+    child.signal()
+    assert child.wait(10).code == 0
+    assert journal.summary()["abandoned"] == 1
+
+
+def test_a_frozen_process_wakes_up_with_stale_handles_and_no_second_effect(
+    start_consumer, queue_set, journal
+) -> None:
+    """SIGSTOP stops the heartbeat, too: a machine that is paused, or starved, or moved."""
+    made = queue_set(visibility=2, max_receive_count=10)
+    ids = made.send_many(4)
+    first = start_consumer({**made.env, **settings(1.5, 0.5), **journal.env, "MESSAGE_LIMIT": "4"})
+    wait_for(lambda: journal.count("work_started") == 4, what="work", seconds=20)
+    first.signal(signal.SIGSTOP)
+    patient = {**settings(0, 0), "MESSAGE_LIMIT": "4", "IDLE_TIMEOUT_SECONDS": "20"}
+    second = start_consumer({**made.env, **patient, **journal.env})
+    assert second.wait(30).code == 0
+    assert_each_once(made, ids, attempts=2)
+    first.signal(signal.SIGCONT)
+    woken = first.wait(30)
+    assert woken.code == 0, woken.output
+    assert_each_once(made, ids, attempts=2)
+    effects = [event["effect"] for event in journal.events("completed")]
+    assert sorted(effects) == [False] * 4 + [True] * 4
+    assert journal.count("delete_stale") == 4
+    assert journal.summary()["late_finishes"] == 4
+
+
+def test_a_frozen_process_can_be_killed_and_its_messages_come_back(
+    start_consumer, run_consumer, queue_set, journal
+) -> None:
+    made = queue_set(visibility=2, max_receive_count=10)
+    ids = made.send_many(2)
+    first = start_consumer({**made.env, **settings(30, 0.5), **journal.env})
+    wait_for(lambda: journal.count("work_started") == 2, what="work", seconds=20)
+    first.signal(signal.SIGSTOP)
+    assert first.kill().code == -signal.SIGKILL
+    ended = run_consumer({**made.env, **settings(0, 0), **journal.env, "IDLE_TIMEOUT_SECONDS": "4"})
+    assert ended.code == 0, ended.output
+    assert_each_once(made, ids, attempts=2)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_fifty_messages_of_six_seconds(run_consumer, queue_set, journal) -> None:

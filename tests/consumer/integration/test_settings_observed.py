@@ -210,6 +210,17 @@ def test_heartbeat_seconds(start_consumer, queue_set, journal, beat, deliveries)
     assert made.status_rows()["a"]["effects"] == 1
 
 
+@pytest.mark.parametrize(("limit", "ended"), [("1", 1), ("3600", 0)])
+def test_heartbeat_limit_seconds(consume, queue_set, journal, limit, ended) -> None:
+    made = queue_set(visibility=2, max_receive_count=5)
+    made.send({"id": "a"})
+    beat = {"HEARTBEAT_SECONDS": "0.4", "HEARTBEAT_LIMIT_SECONDS": limit}
+    consume(made, SLEEP_MIN_SECONDS="2.2", SLEEP_MAX_SECONDS="2.2", MESSAGE_LIMIT="1", **beat)
+    assert journal.summary()["extend_ended"] == journal.count("extend_ended") == ended
+    assert journal.count("extended") >= 2
+    assert made.status_rows()["a"]["effects"] == 1
+
+
 def test_visibility_timeout_seconds(consume, queue_set, journal) -> None:
     made = queue_set(visibility=30)
     made.send({"id": "a"})

@@ -143,6 +143,27 @@ def test_fifty_random_moments(start_consumer, run_consumer, queue_set, tmp_path)
         drain(run_consumer, made, journal)
 
 
+def test_what_its_own_long_poll_brings_back_is_not_driven_into_the_dlq(
+    start_consumer, run_consumer, queue_set, journal
+) -> None:
+    """Two receives before the DLQ: one for the lane, one for the open long poll of the same
+    consumer, which sees at once what the stop gives back. Given back again it would be dead."""
+    made = queue_set(visibility=30, max_receive_count=2)
+    slow = {**TEN_LANES, "SLEEP_MIN_SECONDS": "1", "SLEEP_MAX_SECONDS": "1"}
+    made.send_many(10)
+    child = start_consumer({**made.env, **slow, **journal.env, "WAIT_TIME_SECONDS": "5"})
+    wait_for(lambda: journal.count("received") == 10, what="a batch in hand", seconds=20)
+    wait_for(lambda: journal.count("work_started") == 2, what="its second message in work")
+    child.signal()
+    ended = child.wait(GRACE + 10)
+    assert ended.code == 0, ended.output
+    assert " abandoned 0," in ended.output, ended.output
+    again = [event for event in journal.events("received") if event["receive_count"] == 2]
+    assert again, "its own long poll brought nothing back, so nothing was tried"
+    assert visible(made)[1] == 0
+    drain(run_consumer, made, journal)
+
+
 def test_a_second_signal_ends_it_at_once(start_consumer, queue_set, journal) -> None:
     made = queue_set(visibility=1)
     slow = {"SLEEP_MIN_SECONDS": "20", "SLEEP_MAX_SECONDS": "20"}
