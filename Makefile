@@ -57,6 +57,10 @@ local-status: venv ## Say what runs, on which port
 demo: venv ## See it all on this machine: own local stack, the fast scenarios, a verdict for each
 	@$(BIN)/python scripts/demo.py $(ARGS)
 
+.PHONY: redrive
+redrive: venv ## Look into the DLQ; ARGS="move" brings its messages back (ARGS="--help": filter, rate and more)
+	@$(BIN)/python scripts/redrive.py $(ARGS)
+
 ##@ Scenarios (each ends in PASS, FAIL or UNKNOWN)
 .PHONY: scenarios scenarios-fast scenarios-slow
 scenario-%: venv ## One scenario, for example: make scenario-happy ARGS="--count 10 --batch-size 5"

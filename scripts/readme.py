@@ -25,6 +25,8 @@ try:
     import run
     from harness.arguments import parser as runner_parser
     from local_stack.blueprint import PLAIN
+    from redriving.exits import Exit as RedriveExit
+    from redriving.flags import FLAGS as REDRIVE_FLAGS
     from sender.exits import Exit as ProducerExit
     from sender.flags import FLAGS
     from worker.variables import VARIABLES, Variable
@@ -56,6 +58,17 @@ def producer_flags() -> list[str]:
         default = f"`{flag.variable or flag.default}`" if flag.variable or flag.default else ""
         rows.append((f"`--{flag.name}`", default, flag.help, flag.kind.allowed))
     return _table(("flag", "default", "meaning", "allowed"), rows)
+
+
+def redrive_flags() -> list[str]:
+    """Every flag of scripts/redrive.py, and with which verb it counts."""
+    rows = []
+    for flag in REDRIVE_FLAGS:
+        default = f"`{flag.variable or flag.default}`" if flag.variable or flag.default else ""
+        allowed = flag.kind.allowed if flag.kind else ""
+        counts = ", ".join(f"`{verb}`" for verb in flag.counts_for)
+        rows.append((f"`--{flag.name}`", default, flag.help, allowed, counts))
+    return _table(("flag", "default", "meaning", "allowed", "with"), rows)
 
 
 def runner_flags() -> list[str]:
@@ -102,10 +115,11 @@ def targets() -> list[str]:
 
 
 def exit_codes() -> list[str]:
-    """Every exit code of the three doors."""
+    """Every exit code of the doors."""
     rows = [("`consume.py`", code, text) for code, text in _documented("consumer/worker/exits.py")]
     rows.append(("`consume.py`", "128 + signal", "A second signal while it was stopping."))
     rows += [("`produce.py`", str(code.value), _sentence(code.meaning)) for code in ProducerExit]
+    rows += [("`redrive.py`", str(code.value), _sentence(code.meaning)) for code in RedriveExit]
     rows += [("`run.py`", code, text) for code, text in _documented("scenarios/run.py")]
     return _table(("door", "code", "meaning"), rows)
 
@@ -125,6 +139,7 @@ TABLES: dict[str, dict[str, Callable[[], list[str]]]] = {
         "scenarios": scenarios,
         "consumer-variables": consumer_variables,
         "producer-flags": producer_flags,
+        "redrive-flags": redrive_flags,
         "runner-flags": runner_flags,
         "terraform-variables": terraform_variables,
         "targets": targets,

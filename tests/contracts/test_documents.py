@@ -13,6 +13,8 @@ import pytest
 import readme
 import run
 from local_stack.blueprint import read_blueprint
+from redriving.exits import Exit as RedriveExit
+from redriving.flags import FLAGS as REDRIVE_FLAGS
 from sender.exits import Exit as ProducerExit
 from sender.flags import FLAGS
 from support.children import ROOT
@@ -105,6 +107,7 @@ def test_every_exit_code_is_in_the_readme() -> None:
     for door, codes in (
         ("consume.py", ConsumerExit),
         ("produce.py", ProducerExit),
+        ("redrive.py", RedriveExit),
         ("run.py", run.Exit),
     ):
         told = set(re.findall(rf"^\| `{door}` \| (\d+) \| \S", table, re.M))
@@ -159,7 +162,7 @@ def test_every_name_in_capitals_exists(page: Path) -> None:
 def test_every_flag_that_the_readme_names_exists() -> None:
     of_others = {"-chdir", "--endpoint-url"}  # of Terraform and of the aws CLI
     named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", README)) - of_others
-    known = {f"--{flag.name}" for flag in FLAGS}
+    known = {f"--{flag.name}" for flag in (*FLAGS, *REDRIVE_FLAGS)}
     assert not {flag for flag in named - known if f'"{flag}"' not in SOURCE}
 
 

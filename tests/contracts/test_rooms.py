@@ -21,6 +21,7 @@ OWN = {
     "validation",
     "local_stack",
     "local_aws",
+    "redriving",
     "run",
     "reliability",
 }
@@ -144,12 +145,25 @@ ROOMS = (
     room("scripts/local_stack/provision.py", "boto3 botocore", "local_stack.*"),
     room("scripts/local_stack/blueprint.py", "hcl2"),
     room("scripts/local_stack/*.py", ours="local_stack.*"),
+    # What an id is, how .env is found and how a pace is kept are the doors' to say, once.
+    room("scripts/redriving/letters.py", ours="redriving.tag worker.message"),
+    room("scripts/redriving/rules.py", ours="redriving.letters redriving.tag"),
+    room("scripts/redriving/filters.py", "jmespath", "redriving.rules"),
+    room("scripts/redriving/errors.py", "botocore.exceptions"),
+    room(
+        "scripts/redriving/runs.py",
+        "boto3 botocore.config",
+        "redriving.* sender.exits sender.meter",
+    ),
+    room("scripts/redriving/*.py", ours="redriving.* sender.env sender.flags sender.pace"),
+    room("scripts/redrive.py", ours="redriving.* sender.exits"),
     room("scripts/local_aws.py", "botocore.exceptions", "local_stack.*"),
     room("scripts/preflight.py"),
     room(
         "scripts/readme.py",
         "hcl2",
-        "harness.arguments local_stack.blueprint run sender.exits sender.flags worker.variables",
+        "harness.arguments local_stack.blueprint redriving.exits redriving.flags run sender.exits "
+        "sender.flags worker.variables",
     ),
     room("scripts/*.py", ours="local_aws harness.*"),
 )
@@ -163,6 +177,10 @@ PURE = (
     "consumer/worker/rules.py",
     "consumer/worker/settings.py",
     "producer/sender/pace.py",
+    "scripts/redriving/filters.py",
+    "scripts/redriving/letters.py",
+    "scripts/redriving/rules.py",
+    "scripts/redriving/tag.py",
     "scenarios/harness/checks.py",
     "scenarios/harness/invariants.py",
     "scenarios/harness/findings.py",

@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""Door of the redrive: arguments -> clients -> inspect, move or native -> exit code; no logic."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / folder) for folder in ("scripts", "producer", "consumer")]
+
+try:
+    from redriving import runs
+    from redriving.errors import AWS_ERRORS, RedriveError, explain
+    from redriving.exits import Exit
+    from redriving.flags import Verb
+    from redriving.runlog import BusyError
+    from redriving.settings import BadSettingsError, read
+    from sender.exits import Stop
+except ModuleNotFoundError as missing:
+    sys.exit(f"redrive: {missing.name} is not installed in this Python; run: make venv")
+
+
+def main() -> int:
+    """Run once; the exit code is an `Exit`."""
+    stop = Stop()
+    stop.install()
+    try:
+        settings = read(sys.argv[1:], os.environ)
+    except BadSettingsError as refused:
+        _complain(str(refused))
+        return Exit.SETTINGS
+    if settings.source:
+        _complain(settings.source)
+    verbs = {Verb.INSPECT: runs.inspect, Verb.MOVE: runs.move, Verb.NATIVE: runs.native}
+    verb = runs.inspect if settings.dry_run else verbs[settings.verb]
+    try:
+        return verb(runs.Run(settings, runs.clients(settings), stop, _say, _complain))
+    except BusyError as busy:
+        _complain(f"redrive: {busy}")
+        return Exit.BUSY
+    except (*AWS_ERRORS, RedriveError, OSError, ValueError) as error:  # ValueError: the endpoint
+        _complain(f"redrive: {explain(error)}")
+    return Exit.AWS
+
+
+def _say(line: str) -> None:
+    print(line)
+
+
+def _complain(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
