@@ -1,5 +1,6 @@
 """The one table of the producer's flags: name, group, what a value may be, default and help."""
 
+import json
 import math
 import re
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 from .exits import Exit
 
 HUGE = 10**12
+OWN = frozenset({"id", "poison"})  # fields of a body that are the producer's to say
 SQS_BATCH_MAX = 10  # entries of one SendMessageBatch, by the SQS quotas
 
 
@@ -60,6 +62,24 @@ def _text(allowed: str, pattern: str) -> Kind:
     return Kind(allowed, parse)
 
 
+def _fields() -> Kind:
+    def refused(text: str) -> None:
+        raise ValueError(text)
+
+    def parse(text: str) -> tuple[dict[str, Any], ...]:
+        try:
+            found = json.loads(text, parse_constant=refused)
+        except RecursionError:
+            raise ValueError(text) from None
+        turns = found if isinstance(found, list) else [found]
+        if not turns or not all(isinstance(one, dict) and not OWN & one.keys() for one in turns):
+            raise ValueError(text)
+        return tuple(turns)
+
+    named = " or ".join(sorted(OWN))
+    return Kind(f"a JSON object without {named}, or a list of such, taken in turn", parse)
+
+
 URL = _text(
     "the URL of a standard queue, such as https://sqs.us-west-1.amazonaws.com/123456789012/name",
     r"https?://[^/\s]+(/[^/\s]+)*/[A-Za-z0-9_-]{1,80}",
@@ -77,6 +97,10 @@ FLAGS = (
         *("seed", "what", _whole(high=2**63), ""),
         "repeats ids, work and poison positions; consumers take a repeated id for a duplicate"
         " (default: a new seed, which the summary shows)",
+    ),
+    Flag(
+        *("fields", "what", _fields(), ""),
+        'more fields of each body, such as {"order_id": "A17"}; work may be among them',
     ),
     Flag("rate", "how fast", _rate(), "0", "messages per second; 0 = as fast as possible"),
     Flag(

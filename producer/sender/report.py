@@ -65,7 +65,9 @@ class Report:
         message, code, reason = outcome.message, outcome.code, outcome.reason
         about = {"id": message.id, "index": message.index}
         if outcome.sqs_id:
-            self._journal.write("sent", **about, poison=message.poison, sqs_id=outcome.sqs_id)
+            asked = {"fields": dict(message.fields)} if message.fields else {}
+            about |= {"poison": message.poison, "sqs_id": outcome.sqs_id}
+            self._journal.write("sent", **about, **asked)
             return
         self._journal.write("send_failed", **about, code=code, reason=reason)
         if named:

@@ -22,7 +22,7 @@ def produce(settings: Settings, send: Send, report: Report, stop: Stop) -> None:
     """Send what `settings` ask for, until it is sent, `stop` is set or the report has an error."""
     n, every = settings.n, settings.poison_every
     is_poison = poison_rule(n, settings.poison_count, every, settings.seed)
-    source = messages(settings.seed, is_poison)
+    source = messages(settings.seed, is_poison, settings.fields or ())
     pace = Pace(settings.rate, settings.batch_size, time.monotonic())
     taken, departed = 0, pace.start
     with Window(send, report.settle, settings.concurrency) as window:

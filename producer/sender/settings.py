@@ -26,6 +26,7 @@ class Settings:
     poison_count: int
     poison_every: int
     seed: int
+    fields: tuple[dict[str, Any], ...] | None
     concurrency: int
     queue_url: str
     region: str | None

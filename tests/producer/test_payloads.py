@@ -31,6 +31,15 @@ def test_work_covers_its_whole_range() -> None:
     assert max(work) == 1000
 
 
+def test_fields_are_taken_in_turn_and_leave_ids_and_work_as_they_were() -> None:
+    fields = ({"order_id": "A17", "action": "charge"}, {"work": -1})
+    asked = list(islice(messages(7, lambda index: index == 3, fields), 4))
+    for plain, message, more in zip(take(4), asked, fields * 2, strict=True):
+        mark = {"poison": True} if message.index == 3 else {}
+        assert json.loads(message.body) == {**json.loads(plain.body), **more, **mark}
+        assert (message.id, message.fields) == (plain.id, more)
+
+
 def test_poison_adds_one_key_and_reads_as_the_marker() -> None:
     good, bad = take(2, every=2)
     assert json.loads(bad.body)["poison"] is True

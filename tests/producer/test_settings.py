@@ -42,13 +42,16 @@ def test_every_flag_reaches_its_field() -> None:
         "poison_count": 4,
         "poison_every": 6,
         "seed": 7,
+        "fields": '{"order_id": "A17"}',
         "concurrency": 2,
         "queue_url": URL + "-2",
         "region": "eu-west-3",
         "profile": "me",
     }
     found = accepted(*[f"--{name.replace('_', '-')}={value}" for name, value in given.items()])
-    assert {name: getattr(found, name) for name in given} == given
+    assert {name: getattr(found, name) for name in given} == given | {
+        "fields": ({"order_id": "A17"},)
+    }
     assert len(given) == len(FLAGS)
 
 
@@ -67,7 +70,7 @@ def test_without_a_seed_each_run_has_its_own() -> None:
     assert accepted().seed != accepted().seed
 
 
-def test_ten_bad_settings_make_one_message_that_names_all_ten() -> None:
+def test_each_bad_setting_is_named_in_one_message() -> None:
     bad = {
         "n": "ten",
         "rate": "-1",
@@ -75,13 +78,14 @@ def test_ten_bad_settings_make_one_message_that_names_all_ten() -> None:
         "poison-count": "1.5",
         "poison-every": "-3",
         "seed": "x",
+        "fields": '["A17"]',
         "concurrency": "0",
         "queue-url": "nowhere",
         "region": "us west 1",
         "profile": " ",
     }
     lines = refusal(*[f"--{name}={value}" for name, value in bad.items()])
-    assert len(lines) == 10
+    assert len(lines) == len(bad) == len(FLAGS)
     for name, value in bad.items():
         line = next(line for line in lines if line.strip().startswith(f"--{name}="))
         assert repr(value) in line
@@ -96,6 +100,13 @@ def test_ten_bad_settings_make_one_message_that_names_all_ten() -> None:
         (["--n", "1_000"], "--n='1_000'", "whole number"),
         (["--n", ""], "--n=''", "whole number"),
         (["--n"], "--n=''", "whole number"),
+        (["--fields", "A17"], "--fields='A17'", "a JSON object"),
+        (["--fields", "7"], "--fields='7'", "a JSON object"),
+        (["--fields", "[]"], "--fields='[]'", "a list of such"),
+        (["--fields", '[{"a": 1}, 2]'], "--fields='[{\"a\": 1}, 2]'", "a list of such"),
+        (["--fields", '{"id": "m-1"}'], '--fields=\'{"id": "m-1"}\'', "without id or poison"),
+        (["--fields", '{"poison": 1}'], "--fields='{\"poison\": 1}'", "without id or poison"),
+        (["--fields", '{"a": NaN}'], "--fields='{\"a\": NaN}'", "a JSON object"),
         (["--rate", "nan"], "--rate='nan'", "0 or more"),
         (["--rate", "inf"], "--rate='inf'", "0 or more"),
         (["--rate", "1_0"], "--rate='1_0'", "0 or more"),
