@@ -52,8 +52,7 @@ def _completed(asked: Asked, history: History, wanted: Sequence[str]) -> Finding
         seen = f"{open_[0]}: not yet, it is still in the queue; {len(open_)} such"
         return asked.unknown(seen, trace(history, open_[:3]))
     wrong = [
-        f"{key}: status {(history.status or {}).get(key, {}).get('status', 'absent')}, "
-        f"{last_seen(history, key)}"
+        f"{key}: status {history.row(key).get('status', 'absent')}, {last_seen(history, key)}"
         for key in open_
     ]
     return asked.judged(wrong, history, open_, f"{len(wanted)} completed")
@@ -216,7 +215,7 @@ def _poison_faults(history: History, key: str, received: list[Event], after: int
     faults += [
         f"came from {h.source_arn}" for h in held if h.source_arn not in (None, history.queue_arn)
     ]
-    done = key in completed_ids(history) or key in (history.completed or {})
+    done = key in completed_ids(history) or history.record(key) is not None
     return faults + (["completed"] if done else [])
 
 
@@ -270,7 +269,7 @@ def crashed_after_effect(asked: Asked, history: History) -> Finding:
     crashes, found_done = history.by_id("crash"), history.by_id("already_done", "cached")
     wrong, ids = [], []
     for key in history.ids:
-        written = (history.status or {}).get(key, {}).get("completed_at", float("inf"))
+        written = history.row(key).get("completed_at", float("inf"))
         after = [event for event in crashes[key] if event.t >= written]
         if not after or not any(event.t > after[0].t for event in found_done[key]):
             lack = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 INTERRUPTED = "interrupted"
@@ -36,6 +37,11 @@ class Event:
     @property
     def id(self) -> str | None:
         return self.data.get("id")
+
+    @property
+    def key(self) -> str | None:
+        """What the message's effects are counted by, where that is not its id."""
+        return self.data.get("key")
 
     @property
     def delivery(self) -> str | None:
@@ -142,6 +148,42 @@ class History:
     def arms(self) -> dict[str, str]:
         """The arm of the scenario that each message was sent for."""
         return {event.data["id"]: event.data.get("arm", "") for event in self.sent}
+
+    @cached_property
+    def keys(self) -> dict[str, str]:
+        """What the effects of each message sent are counted by: its id, or a key of more than one.
+
+        A key is what the consumers say that it is; the tables are then asked whether that holds.
+        """
+        found = {key: key for key in self.ids}
+        told = [event for journal in self.consumers for event in journal.events]
+        return found | {e.data["id"]: e.data["key"] for e in told if e.id in found and e.key}
+
+    @cached_property
+    def messages_of(self) -> dict[str, list[str]]:
+        """The messages of each key."""
+        found: dict[str, list[str]] = {}
+        for message, key in self.keys.items():
+            found.setdefault(key, []).append(message)
+        return found
+
+    @cached_property
+    def _changed(self) -> frozenset[str]:
+        """Messages whose key another payload had taken: its rows tell nothing of them."""
+        return frozenset(event.id for event in self.events("payload_changed") if event.id)
+
+    def row(self, message: str) -> Row:
+        """The status row that tells of a message; empty where none does."""
+        return self._row_of(message, self.status) or {}
+
+    def record(self, message: str) -> Row | None:
+        """The completion record that tells of a message."""
+        return self._row_of(message, self.completed)
+
+    def _row_of(self, message: str, rows: Mapping[str, Row] | None) -> Row | None:
+        if message in self._changed:
+            return None
+        return (rows or {}).get(self.keys.get(message, message))
 
     @property
     def poison(self) -> frozenset[str]:

@@ -85,11 +85,7 @@ def conservation(asked: Asked, history: History) -> Finding:
 
 
 def completed_ids(history: History) -> frozenset[str]:
-    return frozenset(
-        key
-        for key in history.ids
-        if (history.status or {}).get(key, {}).get("status") == "COMPLETED"
-    )
+    return frozenset(key for key in history.ids if history.row(key).get("status") == "COMPLETED")
 
 
 def _hidden_at_the_end(history: History) -> bool:
@@ -121,7 +117,7 @@ def tables_agree(asked: Asked, history: History) -> Finding:
 
 
 def _disagreement(history: History, key: str) -> str:
-    row, record = (history.status or {}).get(key, {}), (history.completed or {}).get(key)
+    row, record = history.row(key), history.record(key)
     done = row.get("status") == "COMPLETED"
     if done != (record is not None):
         return f"status {row.get('status', 'absent')}, {'one' if record else 'no'} record"
@@ -144,21 +140,22 @@ def attempts_are_deliveries(asked: Asked, history: History) -> Finding:
     """
     claimed, doubtful = history.by_id("claimed"), _doubtful_claims(history)
     wrong, ids = [], []
-    for key in history.ids:
+    for key, messages in history.messages_of.items():
         attempts = (history.status or {}).get(key, {}).get("attempts", 0)
-        low, high = len(claimed[key]), len(claimed[key]) + doubtful.get(key, 0)
+        low = sum(len(claimed[message]) for message in messages)
+        high = low + sum(doubtful.get(message, 0) for message in messages)
         if not low <= attempts <= high:
-            wrong.append(
-                f"{key}: attempts {attempts}, claims {low}" + (f" to {high}" if high > low else "")
-            )
-            ids.append(key)
+            claims = f"{low} to {high}" if high > low else f"{low}"
+            wrong.append(f"{', '.join(messages)}: attempts {attempts}, claims {claims}")
+            ids += messages
     total = sum(len(events) for events in claimed.values())
     return asked.judged(wrong, history, ids, f"{total} claims of {len(claimed)} messages")
 
 
 def _doubtful_claims(history: History) -> dict[str, int]:
     """For each message, the deliveries whose claim nobody knows the outcome of."""
-    known = {(e.who, e.delivery) for e in history.events("claimed", "already_done", "cached")}
+    answers = ("claimed", "already_done", "cached", "payload_changed")
+    known = {(e.who, e.delivery) for e in history.events(*answers)}
     doubtful: dict[str, int] = {}
     for event in history.events("received"):
         if event.id is not None and (event.who, event.delivery) not in known:
@@ -193,29 +190,28 @@ def deleted_after_completion(asked: Asked, history: History) -> Finding:
     """Order within one journal is the order of calls: an event is written when its call ends."""
     deletes, early = 0, list[Event]()
     for journal in history.consumers:
-        for key, events in _by_message(journal, history).items():
-            row: Row = (history.status or {}).get(key, {})
+        for events in _by_key(journal, history).values():
             for place, event in enumerate(events):
                 if event.name in DELETES:
                     deletes += 1
+                    row = history.row(event.id or "")
                     early += [] if _proved_done(events[:place], event, row) else [event]
     wrong = [f"{e.id}: '{e.name}' by {e.who} without its completion before" for e in early]
     ids = [event.id or "" for event in early]
     return asked.judged(wrong, history, ids, f"{deletes} deletes, each after its completion")
 
 
-def _by_message(journal: Journal, history: History) -> dict[str, list[Event]]:
-    """What one process wrote of each message of this run, in its own order."""
+def _by_key(journal: Journal, history: History) -> dict[str, list[Event]]:
+    """What one process wrote of the messages of each key, in its own order."""
     found: dict[str, list[Event]] = {}
-    mine = frozenset(history.ids)
     for event in journal.events:
-        if event.id in mine:
-            found.setdefault(event.id or "", []).append(event)
+        if event.id in history.keys:
+            found.setdefault(history.keys[event.id], []).append(event)
     return found
 
 
 def _proved_done(before: Sequence[Event], deleted: Event, row: Row) -> bool:
-    """This delivery was found complete, or this process had completed the message before."""
+    """This delivery was found complete, or this process had completed its key before."""
     own = any(e.name in DONE and e.delivery == deleted.delivery for e in before)
     remembered = any(e.name == "cached" and e.delivery == deleted.delivery for e in before) and any(
         e.name in DONE for e in before
@@ -235,13 +231,14 @@ def effects_per_message(asked: Asked, history: History, times: int) -> Finding:
     """The row counts effects, so a second one shows; the journals say who wrote it."""
     written, doubtful = _effects_written(history), _effects_doubtful(history)
     wrong, ids = [], []
-    for key in history.ids:
+    for key, messages in history.messages_of.items():
         row = (history.status or {}).get(key, {})
         wanted = times if row.get("status") == "COMPLETED" else 0
-        effects, low = row.get("effects", 0), written.get(key, 0)
-        if effects != wanted or not low <= effects <= low + doubtful.get(key, 0):
-            wrong.append(f"{key}: effects {effects}, wanted {wanted}, written by consumers {low}")
-            ids.append(key)
+        effects, low = row.get("effects", 0), sum(written.get(one, 0) for one in messages)
+        if effects != wanted or not low <= effects <= low + sum(doubtful[one] for one in messages):
+            who = ", ".join(messages)
+            wrong.append(f"{who}: effects {effects}, wanted {wanted}, written by consumers {low}")
+            ids += messages
     total = len(completed_ids(history))
     return asked.judged(wrong, history, ids, f"{total} completed, effects {times} on each")
 

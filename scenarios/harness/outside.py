@@ -101,9 +101,7 @@ def sagas_whole(asked: Asked, history: History) -> Finding:
     for event in history.served("done", "refused"):
         if event.id in effects:
             effects[event.id].append(_entry(event))
-    faults = {
-        key: _saga_fault(done, (history.status or {}).get(key, {})) for key, done in effects.items()
-    }
+    faults = {key: _saga_fault(done, history.row(key)) for key, done in effects.items()}
     odd = [key for key, fault in faults.items() if fault]
     wrong = [f"{key}: {faults[key]}, {last_seen(history, key)}" for key in odd]
     ends = Counter(tuple(done) for done in effects.values())

@@ -191,7 +191,8 @@ def _save_world(stage: Stage) -> None:
         "left_in_queue": [asdict(held) for held in left.values()],
     }
     evidence.save(stage.folder, "dlq.json", holds)
-    rows = stage.shared.clients.tables(stage.resources).rows(sorted(ids))
+    keys = {event.key for event in stage.events() if event.id in ids and event.key}
+    rows = stage.shared.clients.tables(stage.resources).rows(sorted(ids | keys))
     evidence.save(stage.folder, "tables.json", rows)
 
 

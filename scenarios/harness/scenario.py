@@ -57,6 +57,13 @@ class Each:
         object.__setattr__(self, "values", values)
 
 
+@dataclass(frozen=True)
+class Fresh:
+    """A value of the fields that are sent: NAME-xxxxxxxx, in each arm of each run another one."""
+
+    name: str
+
+
 Setting = str | int | float | Amount | Address | Each
 Settings = Mapping[str, Setting]
 
@@ -69,6 +76,7 @@ class Given:
     batch_size: int = 10
     rate: float = 0.0  # messages per second, 0 = as fast as possible
     poison_every: int = 0  # every Nth message is poison, 0 = none
+    fields: Sequence[Mapping[str, str | int | float | Fresh]] = ()  # one for each message, if any
 
 
 @dataclass(frozen=True, init=False)
@@ -218,6 +226,8 @@ def tuned(scenario: Scenario, options: Options) -> Scenario:
     useless |= set() if scales else {"max_consumers", "target_latency"}
     if not scenario.given.poison_every:
         useless.add("poison_every")
+    if scenario.given.fields:
+        useless.add("messages")
     refused = sorted(useless & (options.given().keys() | options.keep_up().keys()))
     if refused:
         named = ", ".join("count" if name == "messages" else name for name in refused)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 import sys
 import threading
 import time
@@ -20,6 +22,7 @@ from harness.scenario import (
     OK,
     Address,
     Amount,
+    Fresh,
     Options,
     Scenario,
     Service,
@@ -100,10 +103,20 @@ class Stage:
             "--batch-size": given.batch_size,
             "--rate": given.rate if rate is None else rate,
             "--poison-every": given.poison_every,
+            **self._fields(),
         }
         arguments = [str(part) for flag in flags.items() for part in flag]
         program = self._door("producer", "produce.py", arguments, {})
         return self._start(evidence.producer_name(self.arm), program, allowed)
+
+    def _fields(self) -> dict[str, str]:
+        """Of each message; what is Fresh in them is told apart from every other run's and arm's."""
+        mark = secrets.token_hex(4)
+        fields = [
+            {name: f"{v.name}-{mark}" if isinstance(v, Fresh) else v for name, v in one.items()}
+            for one in self.scenario.given.fields
+        ]
+        return {"--fields": json.dumps(fields)} if fields else {}
 
     def start_service(self, service: Service) -> Running:
         """It needs no credentials, so it gets none."""

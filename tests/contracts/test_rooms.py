@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.children import ROOT
+from support.questions import QUESTIONS
 
 OWN = {
     "worker",
@@ -118,7 +119,7 @@ ROOMS = (
     room("producer/sender/env.py", "dotenv"),
     room("producer/sender/progress.py", "rich"),
     room("producer/sender/*.py", ours="sender.*"),
-    room("scenarios/cases/*.py", ours="harness.scenario harness.checks harness.outside"),
+    room("scenarios/cases/*.py", ours=" ".join(["harness.scenario", *QUESTIONS])),
     room("scenarios/services/*.py"),
     room(
         "scenarios/harness/infra.py", "boto3 botocore.exceptions", "harness.queues harness.tables"
@@ -127,13 +128,12 @@ ROOMS = (
     room("scenarios/harness/tables.py"),
     room("scenarios/harness/history.py"),
     room("scenarios/harness/scenario.py", ours="harness.history"),
-    room(
-        "scenarios/harness/checks.py",
-        ours="harness.findings harness.history harness.invariants harness.scenario",
-    ),
-    room(
-        "scenarios/harness/outside.py",
-        ours="harness.findings harness.history harness.invariants harness.scenario",
+    *(
+        room(
+            f"scenarios/{module.replace('.', '/')}.py",
+            ours="harness.findings harness.history harness.invariants harness.scenario",
+        )
+        for module in QUESTIONS
     ),
     room("scenarios/harness/page/*.py", "plotly", "harness.*"),
     room("scenarios/harness/report.py", "rich", "harness.*"),
@@ -181,11 +181,10 @@ PURE = (
     "scripts/redriving/letters.py",
     "scripts/redriving/rules.py",
     "scripts/redriving/tag.py",
-    "scenarios/harness/checks.py",
+    *(f"scenarios/{module.replace('.', '/')}.py" for module in QUESTIONS),
     "scenarios/harness/invariants.py",
     "scenarios/harness/findings.py",
     "scenarios/harness/measures.py",
-    "scenarios/harness/outside.py",
     "scenarios/harness/scaling.py",
     "scenarios/harness/scenario.py",
 )

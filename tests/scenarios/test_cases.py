@@ -14,6 +14,7 @@ from harness.stage import BASICS
 from local_stack.blueprint import read_blueprint
 from run import cases
 from support.children import ROOT
+from support.questions import QUESTIONS
 from worker.exits import Exit
 from worker.variables import VARIABLES
 
@@ -33,7 +34,7 @@ def test_the_six_fast_ones_and_the_others() -> None:
         "side-effects",
     ]
     slow = {case.name for case in CASES if case.slow}
-    assert slow >= {"backpressure", "external-effects", "saga"}
+    assert slow >= {"backpressure", "business-idempotency", "external-effects", "saga"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -42,7 +43,7 @@ def test_a_case_imports_the_words_and_the_checks_only(path: Path) -> None:
     froms = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)]
     assert not imports
     words = {"harness.scenario", "harness.checks"}
-    assert words <= {node.module for node in froms} <= words | {"harness.outside"}
+    assert words <= {node.module for node in froms} <= words | set(QUESTIONS)
     name = importlib.import_module(f"cases.{path.stem}").SCENARIO.name
     assert name == path.stem.replace("_", "-")
 

@@ -118,7 +118,8 @@ class _World:
 def tales(history: History) -> list[Tale]:
     """Every message that was sent, the interesting ones first, else in order of sending."""
     found = _deliveries(history)
-    world = _World(history.status, history.poison, history.dead_lettered, moments(history)[1])
+    rows = None if history.status is None else {key: history.row(key) for key in history.ids}
+    world = _World(rows, history.poison, history.dead_lettered, moments(history)[1])
     told = [_tale(event, found.get(event.data["id"], []), world) for event in history.sent]
     return sorted(told, key=lambda tale: (tale.interest, -tale.consumers, tale.sent))
 
