@@ -106,6 +106,9 @@ class Consume:
         stays: bool = False,
         **settings: Setting,
     ) -> None:
+        differing = [name for name, value in settings.items() if isinstance(value, Each)]
+        if len(differing) > 1:
+            raise ValueError(f"Each in {' and '.join(differing)}: one setting can differ, not two")
         object.__setattr__(self, "consumers", consumers)
         object.__setattr__(self, "exits", exits)
         object.__setattr__(self, "restarts", restarts)

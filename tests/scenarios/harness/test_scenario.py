@@ -28,6 +28,11 @@ def test_each_makes_one_consumer_for_each_value() -> None:
     assert Consume(3, MAX_MESSAGES=2).of_each() == [{"MAX_MESSAGES": 2}] * 3
 
 
+def test_two_settings_cannot_both_differ() -> None:
+    with pytest.raises(ValueError, match="Each in CRASH_AT and MAX_MESSAGES: one setting"):
+        Consume(CRASH_AT=Each("in-work", "after-work"), MAX_MESSAGES=Each(1, 2))
+
+
 def test_a_crowd_that_waits_for_one_message_each_needs_so_many() -> None:
     early = {"before_sending": True, "exits": CRASHED}
     crowd = Scenario("c", "p", "dup", Given(3), [Consume(3, **early)], [])  # type: ignore[arg-type]
