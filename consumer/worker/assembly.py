@@ -143,7 +143,7 @@ def _loop(
     bounds = Bounds(facts.visibility, limit, facts.max_receives)
     holdings = Holdings(inbox, bounds, journal, tally)
     outage = Outage(stopping, journal)
-    patient = PatientLedger(ports.way.telling(ledger), outage)
+    patient = PatientLedger(ports.way.telling(ledger), outage, bounds)
     pipeline = Pipeline(
         inbox=inbox,
         ledger=patient,

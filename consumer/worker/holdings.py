@@ -34,6 +34,10 @@ class Bounds:
         """Seconds after the receive: never hidden for more than 12 hours in all (quirk 2)."""
         return min(self.limit, LONGEST_VISIBILITY - self.visibility)
 
+    def is_last(self, message: Message) -> bool:
+        """Given back, it would not be received again but moved to the DLQ (quirk 4)."""
+        return self.max_receives is not None and message.receive_count >= self.max_receives
+
 
 class Holdings:
     """The deliveries in hand, of all lanes; deadlines are monotonic."""
@@ -59,15 +63,10 @@ class Holdings:
             for message in messages:
                 self._waiting[message.handle] = message
                 self._deadlines[message.handle] = message.deadline
-            kept = [m for m in messages if not self._closed or self._is_last(m)]
+            kept = [m for m in messages if not self._closed or self._bounds.is_last(m)]
         if len(kept) < len(messages):
             self.give_back([m for m in messages if m not in kept], "shutdown")
         return kept
-
-    def _is_last(self, message: Message) -> bool:
-        """Given back, it would not be received again but moved to the DLQ (quirk 4)."""
-        most = self._bounds.max_receives
-        return most is not None and message.receive_count >= most
 
     def start(self, message: Message) -> bool:
         """Whether work may begin; False where the delivery has been given back meanwhile."""
@@ -88,7 +87,7 @@ class Holdings:
         here for the last time remains to be worked on."""
         with self._lock:
             self._closed = True
-            waiting = [m for m in list(self._waiting.values()) if not self._is_last(m)]
+            waiting = [m for m in list(self._waiting.values()) if not self._bounds.is_last(m)]
             waiting = [m for m in waiting if self._forget(m)]
         self._release(waiting, "shutdown")
 

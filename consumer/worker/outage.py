@@ -14,12 +14,14 @@ from collections.abc import Callable, Sequence
 from threading import Event, Lock
 from typing import TypeVar
 
+from .holdings import Bounds
 from .journal import Events
 from .message import Message
 from .ports import Claim, Completion, Ledger, LedgerDown
 
 HOLD_SECONDS = 60.0
-"""How long messages are held; then they are given back, for consumers whose ledger answers."""
+"""How long messages are held; then they are given back, for consumers whose ledger answers. One on
+its last receive would not reach them, but the DLQ: its batch is held as long as SQS hides it."""
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 5.0
 PROBES = 3
@@ -55,13 +57,15 @@ class Outage:
         """A stop: nobody waits past this moment of the monotonic clock."""
         self._deadline = deadline
 
-    def outlast(self, call: Callable[[], T], *, until_the_end: bool) -> T:
-        """The answer of a call to the ledger, however long that takes within HOLD_SECONDS.
+    def outlast(
+        self, call: Callable[[], T], *, until_the_end: bool, seconds: float = HOLD_SECONDS
+    ) -> T:
+        """The answer of a call to the ledger, however long that takes within so many seconds.
 
         A stop ends the waiting at once, or, `until_the_end`, when its time is up. Raises
         LedgerDown then.
         """
-        give_up = time.monotonic() + HOLD_SECONDS
+        give_up = time.monotonic() + seconds
         if not self.is_down:
             try:
                 return call()
@@ -142,7 +146,7 @@ class Outage:
         self._since = time.monotonic()
         log.error(
             "the ledger is down: %s; nothing is received until it answers, messages in hand stay "
-            "hidden for up to %g s; check the tables, the credentials and the endpoint",
+            "hidden for up to %g s, and longer where the DLQ is next; check the tables, the credentials and the endpoint",
             error,
             HOLD_SECONDS,
         )
@@ -161,12 +165,13 @@ class PatientLedger:
     """A ledger whose claims and completions outlast an outage.
 
     A stop ends the waiting for a claim, whose messages are given back; work that is done waits for
-    its completion as long as the stop allows.
+    its completion as long as the stop allows, and so does a message that cannot be given back.
     """
 
-    def __init__(self, ledger: Ledger, outage: Outage) -> None:
+    def __init__(self, ledger: Ledger, outage: Outage, bounds: Bounds) -> None:
         self._ledger = ledger
         self._outage = outage
+        self._bounds = bounds
 
     def probe(self) -> None:
         """See the ledger's."""
@@ -174,12 +179,26 @@ class PatientLedger:
 
     def claim(self, messages: Sequence[Message]) -> list[Claim]:
         """See the ledger's; a claim that did happen is found by its delivery and not repeated."""
-        return self._outage.outlast(lambda: self._ledger.claim(messages), until_the_end=False)
+        return self._outage.outlast(
+            lambda: self._ledger.claim(messages),
+            until_the_end=self._has_last(messages),
+            seconds=self._patience(messages),
+        )
 
     def complete(self, messages: Sequence[Message]) -> list[Completion]:
         """See the ledger's; a completion that did happen is found and not repeated."""
-        return self._outage.outlast(lambda: self._ledger.complete(messages), until_the_end=True)
+        return self._outage.outlast(
+            lambda: self._ledger.complete(messages),
+            until_the_end=True,
+            seconds=self._patience(messages),
+        )
 
     def fail(self, reasons: Sequence[tuple[Message, str]]) -> list[bool]:
         """See the ledger's; not worth waiting for: a failed message is in the queue anyway."""
         return self._ledger.fail(reasons)
+
+    def _has_last(self, messages: Sequence[Message]) -> bool:
+        return any(self._bounds.is_last(message) for message in messages)
+
+    def _patience(self, messages: Sequence[Message]) -> float:
+        return self._bounds.extensible if self._has_last(messages) else HOLD_SECONDS

@@ -51,12 +51,13 @@ class Consumer:
     def __init__(self, *receives: Sequence[Message] | Exception, **turnstile: float) -> None:
         self.inbox, self.ledger = FakeInbox(*receives), FakeLedger()
         self.notes, self.tally, self.stopping = Notes(), Tally(), Pauses()
-        self.holdings = Holdings(self.inbox, Bounds(30), self.notes, self.tally)  # type: ignore[arg-type]
+        bounds = Bounds(30)
+        self.holdings = Holdings(self.inbox, bounds, self.notes, self.tally)  # type: ignore[arg-type]
         self.outage = Outage(self.stopping, self.notes)  # type: ignore[arg-type]
         self.work: dict[str, Callable[[], object]] = {}
         settings = {"lanes": 1, "batch": 10, "wait": 10, "limit": 0, "idle_timeout": 0, **turnstile}
         self.turnstile = Turnstile(**settings)  # type: ignore[arg-type]
-        patient = PatientLedger(self.ledger, self.outage)
+        patient = PatientLedger(self.ledger, self.outage, bounds)
         pipeline = Pipeline(
             inbox=self.inbox,
             ledger=patient,

@@ -7,6 +7,7 @@ import pytest
 
 from support.doubles import FakeLedger, FakeStop, FakeTime, Notes, a_message
 from worker import outage as module
+from worker.holdings import Bounds
 from worker.outage import HOLD_SECONDS, LONGEST_PAUSE, PROBES, Outage, PatientLedger
 from worker.ports import Claim, Completion, LedgerDown
 
@@ -66,6 +67,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return World(clock)
 
 
+BOUNDS = Bounds(visibility=30, max_receives=2)
 BOTH = pytest.mark.parametrize("until_the_end", [False, True], ids=["claim", "complete"])
 
 
@@ -352,7 +354,7 @@ class TestPatientLedger:
                     raise LedgerDown(name)
 
         ledger = Flaky()
-        patient = PatientLedger(ledger, world.outage)
+        patient = PatientLedger(ledger, world.outage, BOUNDS)
         batch = [a_message("a"), a_message("b")]
         assert patient.claim(batch) == [Claim.CLAIMED] * 2
         assert patient.complete(batch) == [Completion.EFFECT] * 2
@@ -363,7 +365,7 @@ class TestPatientLedger:
     def test_a_stop_ends_the_waiting_of_a_claim_but_not_of_a_completion(self, world: World) -> None:
         ledger = FakeLedger()
         ledger.down = {"claim", "complete"}
-        patient = PatientLedger(ledger, world.outage)
+        patient = PatientLedger(ledger, world.outage, BOUNDS)
         world.stopping.set()
         world.outage.hurry(world.clock.now + 10)
         with pytest.raises(LedgerDown):
@@ -374,10 +376,36 @@ class TestPatientLedger:
         assert len(ledger.asked("complete")) > 2
         assert 110 <= world.clock.now <= 111
 
+    @pytest.mark.parametrize("operation", ["claim", "complete"])
+    def test_a_batch_with_a_last_receive_is_held_as_long_as_sqs_hides_it(
+        self, world: World, operation: str
+    ) -> None:
+        ledger = FakeLedger()
+        ledger.down = {operation}
+        patient = PatientLedger(ledger, world.outage, BOUNDS)
+        first, last = a_message("a"), a_message("b", receive_count=2)
+        for batch, seconds in (([first], HOLD_SECONDS), ([first, last], BOUNDS.extensible)):
+            began = world.clock.now
+            with pytest.raises(LedgerDown):
+                getattr(patient, operation)(batch)
+            assert world.clock.now - began == pytest.approx(seconds, abs=1)
+
+    def test_at_a_stop_the_claim_of_a_last_receive_waits_as_long_as_the_stop_allows(
+        self, world: World
+    ) -> None:
+        ledger = FakeLedger()
+        ledger.down = {"claim"}
+        patient = PatientLedger(ledger, world.outage, BOUNDS)
+        world.stopping.set()
+        world.outage.hurry(world.clock.now + 10)
+        with pytest.raises(LedgerDown):
+            patient.claim([a_message("a", receive_count=2)])
+        assert 110 <= world.clock.now <= 111
+
     def test_it_says_which_failures_are_recorded(self, world: World) -> None:
         ledger = FakeLedger()
         ledger.unrecorded = {"a"}
-        patient = PatientLedger(ledger, world.outage)
+        patient = PatientLedger(ledger, world.outage, BOUNDS)
         failed = [(a_message("a"), "no"), (a_message("b"), "no")]
         assert patient.fail(failed) == [False, True]
 
@@ -385,7 +413,7 @@ class TestPatientLedger:
     def test_failures_and_probes_do_not_wait(self, world: World, operation: str) -> None:
         ledger = FakeLedger()
         ledger.down = {operation}
-        patient = PatientLedger(ledger, world.outage)
+        patient = PatientLedger(ledger, world.outage, BOUNDS)
         with pytest.raises(LedgerDown):
             patient.fail([(a_message(), "no")]) if operation == "fail" else patient.probe()
         assert world.clock.sleeps == []

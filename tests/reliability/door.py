@@ -2,7 +2,7 @@
 
 HAND is a comma-separated list: `stop` waits for the SIGKILL at the boundary that CRASH_AT names,
 `clock` appends the time of each API call to CALLS_PATH, `adversary` puts `Adversary` around the
-inbox.
+inbox, `impatient` gives messages back after 2 s of an outage instead of a minute.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "consumer"))
 
 import consume  # noqa: E402
-from worker import assembly, faults  # noqa: E402
+from worker import assembly, faults, outage  # noqa: E402
 from worker.inbox import SqsInbox  # noqa: E402
 from worker.message import Message, delivery_of  # noqa: E402
 from worker.meter import Meter  # noqa: E402
@@ -84,10 +84,11 @@ def _stale(message: Message) -> Message:
     return replace(message, handle=handle, delivery=delivery_of(handle))
 
 
-HANDS: dict[str, tuple[Any, str, type]] = {
+HANDS: dict[str, tuple[Any, str, Any]] = {
     "stop": (faults, "Crash", Stop),
     "clock": (assembly, "Meter", Clock),
     "adversary": (assembly, "SqsInbox", Adversary),
+    "impatient": (outage, "HOLD_SECONDS", 2.0),
 }
 
 if __name__ == "__main__":

@@ -119,3 +119,32 @@ def test_500_messages_at_2_receives(stack, network, queue_set, tmp_path) -> None
     print(*cases, sep="\n")  # noqa: T201 - the rates, for who asks with -s
     bad = [str(case) for case in cases if case.problems]
     assert not bad, "\n".join(bad)
+
+
+@pytest.mark.timeout(90)
+def test_a_last_receive_is_not_given_back_to_the_dlq(stack, queue_set, tmp_path) -> None:
+    """An outage three times as long as messages are held for others, where one receive is all."""
+    made, gate = queue_set(visibility=2, max_receive_count=1), Gate(stack.endpoint)
+    nursery = Nursery(tmp_path)
+    env = {
+        **made.env,
+        "AWS_ENDPOINT_URL_DYNAMODB": gate.endpoint,
+        "WAIT_TIME_SECONDS": "1",
+        "CONCURRENCY": "2",
+        "SLEEP_MIN_SECONDS": "0.1",
+        "SLEEP_MAX_SECONDS": "0.1",
+    }
+    try:
+        ids = made.send_many(40)
+        consumer = watch(nursery, tmp_path, env, hand="clock,impatient")
+        wait_for(lambda: len(consumer.events("deleted")) >= 5, 30, "the run under way")
+        gate.shut()
+        wait_for(lambda: consumer.events("outage"), 10, "the outage seen")
+        begin = time.time()
+        wait_for(lambda: time.time() > begin + 6, 10)
+        gate.open()
+        assert not verdict(made, ids, [consumer], 30)
+        assert made.dlq_messages() == []
+        assert not [one for one in consumer.events("released") if one.data["reason"] == "outage"]
+    finally:
+        nursery.reap()
