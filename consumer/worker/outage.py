@@ -146,7 +146,8 @@ class Outage:
         self._since = time.monotonic()
         log.error(
             "the ledger is down: %s; nothing is received until it answers, messages in hand stay "
-            "hidden for up to %g s, and longer where the DLQ is next; check the tables, the credentials and the endpoint",
+            "hidden for up to %g s, and longer where the DLQ is next; check the tables, the "
+            "credentials and the endpoint",
             error,
             HOLD_SECONDS,
         )
