@@ -10,7 +10,7 @@ RUN := $(BIN)/python scenarios/run.py
 
 .PHONY: help
 help: ## Show this help
-	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-zA-Z0-9_%-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -f scripts/help.awk $(firstword $(MAKEFILE_LIST))
 
 ##@ Setup
 $(VENV)/bin/python:

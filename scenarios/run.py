@@ -57,8 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
     known = cases()
     chosen = _chosen(known, arguments)
     if chosen.list:
+        widest = max(map(len, known))
         for case in known.values():
-            print(f"{case.name:14} {case.proves}")
+            print(f"{case.name:{widest}}  {case.proves}")
         return Exit.PASS
     if chosen.compare:
         return _compare(chosen)

@@ -41,9 +41,9 @@ def compare(before: Path, after: Path) -> list[Change]:
     changes = []
     for label in dict.fromkeys([*first, *second]):
         old, new = _figures(first.get(label)), _figures(second.get(label))
-        changes += [
-            Change(label, figure, old.get(figure), new.get(figure)) for figure in {**old, **new}
-        ]
+        # Where one run does not have the scenario, there is nothing to set beside its figures.
+        known = {**old, **new} if label in first and label in second else ("verdict",)
+        changes += [Change(label, figure, old.get(figure), new.get(figure)) for figure in known]
     return changes
 
 
@@ -98,8 +98,10 @@ def _ninety_fifth(values: Sequence[float]) -> float:
 def in_lines(changes: Sequence[Change]) -> list[str]:
     """What differs, a figure a line; what is equal is only counted."""
     different = [change for change in changes if not change.same]
+    widest = max((len(one.scenario) for one in different), default=0)
     lines = [
-        f"{one.scenario:14} {one.figure:26} {_said(one.before)} -> {_said(one.after)}{_by(one)}"
+        f"{one.scenario:{widest}} {one.figure.replace('_', ' '):26} "
+        f"{_said(one.before)} -> {_said(one.after)}{_by(one)}"
         for one in different
     ]
     worse = sum(change.worse for change in changes)

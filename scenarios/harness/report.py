@@ -6,6 +6,7 @@ On a terminal with colours and a table, elsewhere in plain lines; NO_COLOR is ho
 from __future__ import annotations
 
 import json
+import textwrap
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,10 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from harness.history import Tick
 from harness.judging import Outcome
@@ -35,6 +38,7 @@ class Report:
     def __init__(self, stream: TextIO, cases: Mapping[str, Scenario]) -> None:
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
         self._proves = {name: case.proves for name, case in cases.items()}
+        self._widest = max(map(len, cases), default=0)
         self._lock = threading.Lock()
         self._moves = self._console.is_terminal and not self._console.is_dumb_terminal
         self._flood = ""
@@ -44,7 +48,7 @@ class Report:
 
     def say(self, text: str) -> None:
         with self._lock:
-            self._console.print(text, markup=False)
+            self._console.print("\n".join(map(self._wrapped, text.splitlines())), markup=False)
 
     def show_tick(self, name: str, tick: Tick) -> None:
         """A flood as it goes: a view on a terminal, one line a second elsewhere."""
@@ -109,10 +113,14 @@ class Report:
 
     def done(self, outcome: Outcome) -> None:
         """One line for what has ended, more where it did not pass."""
-        style = "bold red" if outcome.error else STYLES[outcome.verdict]
-        line = f"[{style}]{_verdict(outcome):7}[/] {outcome.label:14} {outcome.seconds:5.1f} s  "
+        line = (
+            f"{_verdict(outcome):7} {outcome.label:{self._widest}} {outcome.seconds:5.1f} s  "
+            f"{told(outcome)}"
+        )
         with self._lock:
-            self._console.print(line + escape(told(outcome)))
+            text = Text(self._wrapped(line))
+            text.stylize(_style(outcome), 0, len(_verdict(outcome)))
+            self._console.print(text)
             if outcome.error:
                 self._console.print(indented(outcome.error), markup=False)
             for finding in outcome.findings:
@@ -120,6 +128,19 @@ class Report:
                     self._console.print(explained(finding), markup=False)
                 if finding.shows:
                     self._console.print(indented(finding.shows), markup=False)
+
+    def _wrapped(self, line: str) -> str:
+        """One line for a log; on a terminal as many as its width needs, each between two words."""
+        if not self._console.is_terminal:
+            return line
+        indent = " " * 8
+        return textwrap.fill(
+            line,
+            self._console.width,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
 
     def close(self, outcomes: Sequence[Outcome]) -> None:
         """What each has proved: a table on a terminal, lines elsewhere."""
@@ -135,15 +156,14 @@ class Report:
             self._console.print(summary or "nothing was run", markup=False)
 
     def _table(self, outcomes: Sequence[Outcome]) -> Table:
-        table = Table()
-        for column in ("verdict", "scenario", "seconds", "counts", "proved"):
-            table.add_column(column, justify="right" if column == "seconds" else "left")
+        """What each has counted stands above it, so that this is short at 80 columns too."""
+        table = Table(box=box.HORIZONTALS)
+        for column in ("verdict", "scenario", "proved"):
+            table.add_column(column)
         for outcome in outcomes:
             table.add_row(
-                f"[{STYLES[outcome.verdict]}]{_verdict(outcome)}[/]",
+                f"[{_style(outcome)}]{_verdict(outcome)}[/]",
                 outcome.label,
-                f"{outcome.seconds:.1f}",
-                escape(told(outcome)),
                 escape(self._proved(outcome)),
             )
         return table
@@ -160,6 +180,10 @@ def _line(name: str, tick: Tick) -> str:
     )
 
 
+def _style(outcome: Outcome) -> str:
+    return "bold red" if outcome.error else STYLES[outcome.verdict]
+
+
 def _verdict(outcome: Outcome) -> str:
     return "SETUP" if outcome.error else str(outcome.verdict)
 
@@ -171,10 +195,10 @@ def told(outcome: Outcome) -> str:
         return "not run" if outcome.error else "no counts"
     parts = [f"{numbers['sent']} sent", f"{numbers['completed']} completed"]
     parts += [f"{numbers['in_dlq']} in the DLQ"] if numbers["in_dlq"] else []
-    parts += [f"{numbers['deliveries']} deliveries"]
-    parts += [f"{numbers['crashes']} crashes"] if numbers["crashes"] else []
+    parts += [_many(numbers["deliveries"], "delivery", "deliveries")]
+    parts += [_many(numbers["crashes"], "crash", "crashes")] if numbers["crashes"] else []
     stale = numbers["stale_deletes"]
-    parts += [f"{stale} stale deletes"] if stale else []
+    parts += [_many(stale, "stale delete", "stale deletes")] if stale else []
     if "peak_backlog" in numbers:
         parts += [
             f"peak backlog {numbers['peak_backlog']}",
@@ -183,6 +207,10 @@ def told(outcome: Outcome) -> str:
             f"equilibrium after {numbers['seconds_to_equilibrium']} s",
         ]
     return ", ".join(parts)
+
+
+def _many(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"
 
 
 def explained(finding: Finding) -> str:

@@ -67,8 +67,8 @@ def test_a_run_is_equal_to_itself(runs: tuple[Path, Path]) -> None:
 
 def test_lines_tell_the_difference_and_name_what_is_worse(runs: tuple[Path, Path]) -> None:
     lines = in_lines(compare(*runs))
-    assert "crash          verdict                    PASS -> FAIL (WORSE)" in lines
-    assert "crash          deliveries                 2 -> 3 (+1, +50%)" in lines
+    assert "crash  verdict                    PASS -> FAIL (WORSE)" in lines
+    assert "crash  deliveries                 2 -> 3 (+1, +50%)" in lines
     assert lines[-1].endswith("2 verdicts are worse")
 
 

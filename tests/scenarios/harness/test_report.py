@@ -46,10 +46,8 @@ def shown(*outcomes: Outcome, terminal: bool = False, ticks: int = 0) -> str:
 
 def test_one_line_as_each_ends_and_then_what_it_proved() -> None:
     text = shown(PASSED)
-    assert (
-        "PASS    happy            2.5 s  4 sent, 3 completed, 1 in the DLQ, 6 deliveries, "
-        "2 crashes, 1 stale deletes" in text
-    )
+    told = " 2.5 s  4 sent, 3 completed, 1 in the DLQ, 6 deliveries, 2 crashes, 1 stale delete\n"
+    assert re.match(rf"PASS    happy +{told}", text)
     assert "happy: every message that is sent is completed once" in text
     assert "1 PASS" in text
     assert "\x1b" not in text
@@ -76,8 +74,8 @@ def test_a_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "160")
     text = shown(PASSED, FAILED, terminal=True)
-    assert text.count("┃") > 5
-    assert "│ PASS" in re.sub(r"\x1b\[[0-9;]*m", "", text)
+    assert text.count("─" * 60) > 2
+    assert re.search(r"\n  PASS +happy +every message", re.sub(r"\x1b\[[0-9;]*m", "", text))
     assert "\x1b[" in text
 
 
