@@ -15,7 +15,7 @@ class _Text(logging.Formatter):
         if not record.exc_info:
             return line
         trace = self.formatException(record.exc_info).splitlines()
-        return "\n".join([line, *(f"  | {_printable(part)}" for part in trace)])
+        return "\n".join([line, *(f"  | {printable(part)}" for part in trace)])
 
 
 class _Json(logging.Formatter):
@@ -31,13 +31,13 @@ class _Json(logging.Formatter):
 
 
 def _clean(record: logging.LogRecord) -> str:
-    text = _printable(record.getMessage())
+    text = printable(record.getMessage())
     return (
         text if len(text) <= _LONGEST_LINE else f"{text[:_LONGEST_LINE]}… ({len(text)} characters)"
     )
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

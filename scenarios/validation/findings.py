@@ -85,7 +85,7 @@ def _queue_words(live: Attributes, arn: str) -> dict[str, str]:
         "redrive after": f"{redrive.get('maxReceiveCount', 'no number of')} receives",
         "redrive from": f"{allow.get('redrivePermission', 'any queue')} {sources}".strip(),
         "encryption": "SSE-SQS" if live.get("sqs_managed_sse_enabled") else f"{key or 'none'}",
-        "plain HTTP": "refused" if _refuses_plain_http(live.get("policy"), arn) else "allowed",
+        "plain HTTP": "refused" if refuses_plain_http(live.get("policy"), arn) else "allowed",
     }
 
 
@@ -94,7 +94,7 @@ def _short(arn: str, own: str) -> str:
     return arn.removeprefix(own.rpartition(":")[0] + ":")
 
 
-def _refuses_plain_http(policy: Attributes | None, arn: str) -> bool:
+def refuses_plain_http(policy: Attributes | None, arn: str) -> bool:
     """A Deny for everyone and everything on this queue when aws:SecureTransport is false."""
     statements = (policy or {}).get("Statement", [])
     return any(
