@@ -77,6 +77,10 @@ report: venv ## Open the newest run's page, or print where it is (ARGS: a run)
 	@$(BIN)/python scripts/open_report.py $(ARGS)
 
 ##@ Measure
+.PHONY: doctor
+doctor: venv ## Say what will hurt: queue, DLQ, tables, settings and journal (ARGS="--journal FILE --json")
+	@$(BIN)/python scripts/doctor.py $(ARGS)
+
 .PHONY: bench
 bench: venv-test ## Speed, calls, cost and CPU beside a hand-written loop; about 20 minutes (ARGS="--parts compare": 3)
 	@$(BIN)/python tests/benchmarks/bench.py $(ARGS)

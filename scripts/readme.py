@@ -121,6 +121,7 @@ def exit_codes() -> list[str]:
     rows += [("`produce.py`", str(code.value), _sentence(code.meaning)) for code in ProducerExit]
     rows += [("`redrive.py`", str(code.value), _sentence(code.meaning)) for code in RedriveExit]
     rows += [("`run.py`", code, text) for code, text in _documented("scenarios/run.py")]
+    rows += [("`doctor.py`", code, text) for code, text in _documented("scripts/doctor.py")]
     return _table(("door", "code", "meaning"), rows)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import doctor
 import readme
 import run
 from local_stack.blueprint import read_blueprint
@@ -109,6 +110,7 @@ def test_every_exit_code_is_in_the_readme() -> None:
         ("produce.py", ProducerExit),
         ("redrive.py", RedriveExit),
         ("run.py", run.Exit),
+        ("doctor.py", doctor.Exit),
     ):
         told = set(re.findall(rf"^\| `{door}` \| (\d+) \| \S", table, re.M))
         assert told == {str(int(code)) for code in codes}, door

@@ -21,6 +21,7 @@ OWN = {
     "cases",
     "validation",
     "local_stack",
+    "checkup",
     "local_aws",
     "redriving",
     "run",
@@ -159,6 +160,36 @@ ROOMS = (
     room("scripts/redrive.py", ours="redriving.* sender.exits"),
     room("scripts/local_aws.py", "botocore.exceptions", "local_stack.*"),
     room("scripts/preflight.py"),
+    # A script may read other doors' tables, prices, readers; it never starts what they run.
+    room(
+        "scripts/doctor.py",
+        "botocore.exceptions",
+        "checkup.catalogue checkup.findings checkup.live checkup.records checkup.report "
+        "worker.envfile worker.settings",
+    ),
+    room(
+        "scripts/checkup/live.py",
+        "boto3 botocore.config botocore.exceptions",
+        "checkup.answers checkup.evidence checkup.facts checkup.peek worker.business worker.ledger "
+        "worker.message worker.settings",
+    ),
+    room("scripts/checkup/peek.py", ours="checkup.facts worker.message"),
+    room(
+        "scripts/checkup/records.py",
+        ours="checkup.evidence checkup.facts checkup.runs harness.history harness.journals "
+        "local_stack.holders",
+    ),
+    room("scripts/checkup/runs.py", ours="checkup.evidence harness.history"),
+    room("scripts/checkup/evidence.py"),
+    room("scripts/checkup/facts.py", ours="checkup.evidence worker.settings"),
+    room("scripts/checkup/findings.py", ours="checkup.facts"),
+    room("scripts/checkup/amounts.py", ours="worker.meter"),
+    room("scripts/checkup/report.py", "rich", "checkup.* worker.logs"),
+    # The rules: facts in, findings out. Of the consumer they know constants.
+    room(
+        "scripts/checkup/*.py",
+        ours="checkup.* validation.findings worker.loop worker.variables",
+    ),
     room(
         "scripts/readme.py",
         "hcl2",
@@ -187,6 +218,14 @@ PURE = (
     "scenarios/harness/measures.py",
     "scenarios/harness/scaling.py",
     "scenarios/harness/scenario.py",
+    *(
+        f"scripts/checkup/{name}.py"
+        for name in (
+            *("amounts", "answers", "evidence", "facts", "findings", "runs", "catalogue"),
+            *("beats", "dead_letters", "hiding", "identities", "keeping", "polling", "receives"),
+            *("running", "stopping"),
+        )
+    ),
 )
 IMPURE = {"os", "time", "random", "subprocess", "threading", "socket", "shutil", "tempfile"}
 

@@ -1,0 +1,1 @@
+"""What the doctor knows, what it concludes, and how it says so."""
