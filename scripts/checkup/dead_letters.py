@@ -134,7 +134,7 @@ def dlq_holds(facts: Facts) -> Iterator[Finding]:
             WARNING,
             f"{many(dlq.visible, 'message')} in {dlq.name}",
             f"each is deleted {span(dlq.retention)} after it was first sent, looked at or not",
-            "`scripts/redrive.py inspect` shows them with their reasons; mend the cause, then `move`",
+            "`scripts/redrive.py inspect` shows them and why; mend the cause, then `move` them",
             {"messages": dlq.visible, "dlq_retention_seconds": dlq.retention},
         )
 
@@ -155,8 +155,8 @@ def completed_in_dlq(facts: Facts) -> Iterator[Finding]:
             f"there at the next receive: {', '.join(ids[:3])}",
             "their work is done, only the delete came late, after the visibility had run out; so a "
             "DLQ is no list of what is undone",
-            "do not redo them by hand: `scripts/redrive.py move --drop-completed` removes them, and "
-            "a redriven one is found done; mend the late finishes",
+            "do not redo them by hand: `scripts/redrive.py move --drop-completed` removes them, "
+            "and a redriven one is found done; mend the late finishes",
             {"completed": len(ids)},
         )
     elif facts.peeked is None:

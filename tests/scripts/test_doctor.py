@@ -25,7 +25,7 @@ DOOR = (ROOT / "scripts", "doctor.py")
 DAY = 86_400
 # MiniStack has no ListDeadLetterSourceQueues, so these two stay open there.
 NOT_ON_MINISTACK = {"dlq-shared", "reads-a-dlq"}
-SENSIBLE = {"MAX_MESSAGES": "10", "WAIT_TIME_SECONDS": "20", "SLEEP_MAX_SECONDS": "0.2"}
+SENSIBLE = {"MAX_MESSAGES": "10", "WAIT_TIME_SECONDS": "20", "SLEEP_MAX_SECONDS": "0.1"}
 
 Run = Callable[..., Finished]
 Start = Callable[[Mapping[str, str]], Process]
@@ -106,9 +106,9 @@ def journal(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def seen(run_consumer: Run, healthy: QueueSet, journal: Path) -> QueueSet:
-    """The healthy set, after a consumer with sensible settings has worked off forty messages."""
-    healthy.send_many(40)
-    ends = {"MESSAGE_LIMIT": "40", "JOURNAL_PATH": str(journal)}
+    """The healthy set, after a consumer with sensible settings has worked off twenty messages."""
+    healthy.send_many(20)
+    ends = {"MESSAGE_LIMIT": "20", "JOURNAL_PATH": str(journal)}
     done = run_consumer({**healthy.env, **SENSIBLE, **ends})
     assert done.code == 0, done.output
     return healthy
@@ -142,8 +142,8 @@ def test_the_sets_of_terraform_get_one_note(
             "JOURNAL_PATH": str(journal.with_name(f"{name}.jsonl")),
         }
         given = replace(ours, env=env, **names)
-        given.send_many(10)
-        done = run_consumer({**env, **SENSIBLE, "MESSAGE_LIMIT": "10"})
+        given.send_many(2)
+        done = run_consumer({**env, **SENSIBLE, "MESSAGE_LIMIT": "2"})
         assert done.code == 0, done.output
         said = examine(given, "--allow-unknown")
         assert [one["severity"] for one in said["findings"]] == ["note"], said
@@ -296,12 +296,12 @@ def test_a_misconfiguration_is_found_and_nothing_else(
 def test_work_that_outlasts_its_visibility(
     queue_set: QueueSets, start_consumer: Start, examine: Examine, tmp_path: Path
 ) -> None:
-    """Two consumers, one message, three seconds of work, two of visibility: the README's first
+    """Two consumers, one message, two seconds of work, one of visibility: the README's first
     experiment. It is completed, it is worked on twice, and it ends in the DLQ."""
-    made = sound(queue_set(visibility=2, wait=20, max_receive_count=2))
+    made = sound(queue_set(visibility=1, wait=20, max_receive_count=2))
     (key,) = made.send_many(1)
     files = [tmp_path / f"consumer-{number}.jsonl" for number in (1, 2)]
-    slow = {"SLEEP_MIN_SECONDS": "3", "SLEEP_MAX_SECONDS": "3", "IDLE_TIMEOUT_SECONDS": "5"}
+    slow = {"SLEEP_MIN_SECONDS": "2", "SLEEP_MAX_SECONDS": "2", "IDLE_TIMEOUT_SECONDS": "3"}
     slow |= {"WAIT_TIME_SECONDS": "1"}
     running = [start_consumer({**made.env, **slow, "JOURNAL_PATH": str(one)}) for one in files]
     assert [one.wait().code for one in running] == [0, 0]
@@ -311,7 +311,7 @@ def test_work_that_outlasts_its_visibility(
     said = examine(made, *arguments, **slow, MAX_MESSAGES="1")
     assert {"work-outlasts-visibility", "late-finishes", "completed-in-dlq"} <= rules(said)
     assert numbers(said, "work-outlasts-visibility")["work_p99_seconds"] == pytest.approx(
-        3, abs=0.3
+        2, abs=0.3
     )
     assert numbers(said, "late-finishes")["stale_deletes"] == 2
     assert numbers(said, "completed-in-dlq") == {"completed": 1}
