@@ -58,6 +58,7 @@ def load(folder: Path) -> History:
         services=tuple(
             read_journal(folder / f"{name}.jsonl") for name in about.get("services", ())
         ),
+        scripts=tuple(read_journal(path) for path in sorted(folder.glob("script-*.jsonl"))),
         scaling=tuple(Tick(**row) for row in _lines(folder / "scaling.jsonl")),
         problems=None if problems is None else tuple(problems),
     )

@@ -22,6 +22,7 @@ class Witness(StrEnum):
     SAMPLES = "samples"
     SCALING = "scaling"
     SERVICES = "services"
+    SCRIPTS = "scripts"
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ class History:
     samples: tuple[Sample, ...] = ()
     scaling: tuple[Tick, ...] = ()
     services: tuple[Journal, ...] = ()  # the ledgers of the services outside
+    scripts: tuple[Journal, ...] = ()  # what programs of scripts/ wrote that were a step
     problems: tuple[str, ...] | None = None  # what the runner waited for or asked in vain
 
     @property
@@ -204,6 +206,12 @@ class History:
         ]
         return tuple(sorted(found, key=lambda event: (event.t, event.place)))
 
+    def scripted(self, *names: str) -> list[Event]:
+        """What scripts wrote under these names about this run's messages, in order of time."""
+        mine = frozenset(self.ids)
+        found = [e for script in self.scripts for e in script.events if e.id in mine]
+        return sorted((e for e in found if e.name in names), key=lambda e: (e.t, e.place))
+
     def served(self, *names: str) -> list[Event]:
         """What the services wrote under these names, in order of time."""
         found = [event for ledger in self.services for event in ledger.events]
@@ -226,14 +234,11 @@ class History:
             Witness.TABLES: _absent("the tables were not read", self.status, self.completed),
             Witness.DLQ: _absent("the queues were not read at the end", self.dlq, self.left),
             Witness.SAMPLES: None if self.samples else "no queue depth was sampled",
-            Witness.SERVICES: self._services_missing(),
+            Witness.SERVICES: _one_missing(self.services, "no service left a ledger"),
+            Witness.SCRIPTS: _one_missing(self.scripts, "no script left a journal"),
             Witness.SCALING: None if self.scaling else "no scaling decision was recorded",
         }
         return reasons[witness]
-
-    def _services_missing(self) -> str | None:
-        reasons = [_journal_missing(ledger.name, ledger) for ledger in self.services]
-        return next(filter(None, reasons), None if reasons else "no service left a ledger")
 
     def _consumers_missing(self) -> str | None:
         if not self.consumers:
@@ -252,6 +257,11 @@ def _journal_missing(name: str, journal: Journal | None) -> str | None:
     if journal is None or not journal.events:
         return f"{name} left no journal"
     return f"{name}.jsonl: {journal.torn}" if journal.torn else None
+
+
+def _one_missing(journals: Iterable[Journal], none: str) -> str | None:
+    reasons = [_journal_missing(journal.name, journal) for journal in journals]
+    return next(filter(None, reasons), None if reasons else none)
 
 
 def _absent(reason: str, *parts: object) -> str | None:

@@ -145,7 +145,24 @@ class KeepUp:
     )
 
 
-Step = Consume | AwaitRedelivery | KeepUp
+@dataclass(frozen=True, init=False)
+class RunScript:
+    """Run a program of scripts/ to its end; its output and its journal are among the evidence.
+
+    It gets the names of the set as a consumer does. What it did to the queues is looked at anew.
+    """
+
+    script: str
+    arguments: tuple[str, ...]
+    exits: int
+
+    def __init__(self, script: str, *arguments: str, exits: int = OK) -> None:
+        object.__setattr__(self, "script", script)
+        object.__setattr__(self, "arguments", arguments)
+        object.__setattr__(self, "exits", exits)
+
+
+Step = Consume | AwaitRedelivery | KeepUp | RunScript
 
 
 class Verdict(StrEnum):

@@ -7,7 +7,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from harness.scenario import (
     Amount,
     Fresh,
     Options,
+    RunScript,
     Scenario,
     Service,
     Setting,
@@ -126,21 +127,30 @@ class Stage:
         return self._start(service.name, Program(argv, SERVICES, environment), OK)
 
     def start_consumer(self, settings: Settings, allowed: int) -> Running:
-        names = {
-            "MESSAGE_STATUS_TABLE": self.resources.status_table,
-            "MESSAGE_COMPLETED_TABLE": self.resources.completed_table,
-        }
         override = (
             {} if self.visibility is None else {"VISIBILITY_TIMEOUT_SECONDS": self.visibility}
         )
-        merged = {**BASICS, **names, **override, **self.scenario.arms[self.arm], **settings}
+        merged = {**BASICS, **override, **self.scenario.arms[self.arm], **settings}
         values = {name: str(self._value(value)) for name, value in merged.items()}
-        number = 1 + sum(child.name.startswith("consumer") for child in self.children.all)
-        program = self._door("consumer", "consume.py", [], values)
-        return self._start(f"consumer-{number}", program, allowed)
+        program = self._door("consumer", "consume.py", [], {**self._tables(), **values})
+        return self._start(f"consumer-{self._number('consumer')}", program, allowed)
+
+    def start_script(self, step: RunScript) -> Running:
+        program = self._door("scripts", step.script, step.arguments, self._tables())
+        name = f"script-{self._number('script')}-{step.script.partition('.')[0]}"
+        return self._start(name, program, step.exits)
+
+    def _number(self, role: str) -> int:
+        return 1 + sum(child.name.startswith(f"{role}-") for child in self.children.all)
+
+    def _tables(self) -> dict[str, str]:
+        return {
+            "MESSAGE_STATUS_TABLE": self.resources.status_table,
+            "MESSAGE_COMPLETED_TABLE": self.resources.completed_table,
+        }
 
     def _door(
-        self, name: str, script: str, arguments: list[str], values: Mapping[str, str]
+        self, name: str, script: str, arguments: Sequence[str], values: Mapping[str, str]
     ) -> Program:
         room = ROOT / name
         own = room / ".venv" / "bin" / "python"

@@ -8,7 +8,7 @@ from itertools import chain
 from harness.flood import keep_up
 from harness.infra import SetupError
 from harness.processes import Running
-from harness.scenario import CRASHED, OK, AwaitRedelivery, Consume, KeepUp
+from harness.scenario import CRASHED, OK, AwaitRedelivery, Consume, KeepUp, RunScript, Step
 from harness.stage import Stage
 
 
@@ -38,12 +38,20 @@ def _play_arm(stage: Stage) -> None:
                 staying.append((step, early.get(place) or _start_consumers(stage, step)[0]))
             case Consume():
                 _consume(stage, step, early.get(place))
-            case AwaitRedelivery():
-                _await_redelivery(stage)
-            case KeepUp():
-                keep_up(stage, step)
+            case _:
+                _play_step(stage, step)
     for step, running in staying:
         _end_stay(stage, step, running)
+
+
+def _play_step(stage: Stage, step: Step) -> None:
+    match step:
+        case AwaitRedelivery():
+            _await_redelivery(stage)
+        case KeepUp():
+            keep_up(stage, step)
+        case RunScript():
+            _run_script(stage, step)
 
 
 def _end_stay(stage: Stage, step: Consume, running: list[Running]) -> None:
@@ -113,6 +121,12 @@ def _restart(stage: Stage, step: Consume, running: list[Running]) -> None:
 def _counted(stage: Stage) -> str:
     open_ = stage.unsettled()
     return f"{len(open_)} are not, such as {min(open_)}" if open_ else ""
+
+
+def _run_script(stage: Stage, step: RunScript) -> None:
+    script = stage.start_script(step)
+    stage.wait_until(f"{step.script} to end", lambda: "" if script.code is not None else "it runs")
+    stage.dead.clear()  # it may have moved what was seen there
 
 
 def _await_redelivery(stage: Stage) -> None:

@@ -11,19 +11,15 @@ from redriving.letters import Letter, Record
 from redriving.native import Progress
 from redriving.rules import Decision, Fate
 from redriving.tally import NAMED, Tally
+from worker.logs import printable
 
 ID_CHARACTERS, REASON_CHARACTERS, BODY_CHARACTERS = 48, 100, 400
 
 
 def harmless(text: str, most: int) -> str:
     """One line without a character that a terminal obeys or that reorders text, cut to `most`."""
-    cut = text[:most]
-    shown = "".join(c if c.isprintable() else _escaped(c) for c in cut)
-    return shown + (f"... ({len(text)} characters)" if len(text) > most else "")
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
+    rest = f"... ({len(text)} characters)" if len(text) > most else ""
+    return printable(text[:most]) + rest
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,10 @@ ROOMS = (
         "boto3 botocore.config",
         "redriving.* sender.exits sender.meter",
     ),
+    room(
+        "scripts/redriving/show.py",
+        ours="redriving.letters redriving.native redriving.rules redriving.tally worker.logs",
+    ),
     room("scripts/redriving/*.py", ours="redriving.* sender.env sender.flags sender.pace"),
     room("scripts/redrive.py", ours="redriving.* sender.exits"),
     room("scripts/local_aws.py", "botocore.exceptions", "local_stack.*"),

@@ -31,6 +31,7 @@ def slow(test: Callable[..., None]) -> Callable[..., None]:
 NAMED = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-|index \d+")  # a message id, or its place
 LEDGER, PIPELINE = "consumer/worker/ledger.py", "consumer/worker/pipeline.py"
 SAGA = "consumer/worker/saga.py"
+MOVER = "scripts/redriving/mover.py"
 FAULTS, INBOX = "consumer/worker/faults.py", "consumer/worker/inbox.py"
 
 
@@ -250,6 +251,38 @@ MUTATIONS = [
         "for step in reversed(steps[: steps.index(refused) + 1])",
         "for step in steps[: steps.index(refused) + 1]",
     ),
+    Mutation(
+        "a redrive that deletes and does not send",
+        "redrive",
+        "moved and completed",
+        MOVER,
+        "        answers = self._send(group)\n",
+        "        self._delete(list(letters.values()), Fate.MOVE)\n        answers = {}\n",
+    ),
+    Mutation(
+        "a redrive that does not delete",
+        "redrive",
+        "moved and completed",
+        MOVER,
+        "            self._delete(sent, Fate.MOVE)",
+        "            pass",
+    ),
+    Mutation(
+        "a redrive that makes new ids",
+        "redrive",
+        "ids survive the move",
+        "scripts/redriving/queues.py",
+        '"MessageBody": letter.body}',
+        '"MessageBody": letter.body.replace(letter.id, letter.sqs_id)}',
+    ),
+    Mutation(
+        "a claim that takes what is completed",
+        "redrive",
+        "ids survive the move",
+        LEDGER,
+        'f"{_NOT_COMPLETED} AND {_NOT_MINE}"',
+        'f"({_NOT_COMPLETED} OR attribute_exists(message_id)) AND {_NOT_MINE}"',
+    ),
 ]
 
 
@@ -288,7 +321,7 @@ def test_the_scenario_fails_and_names_the_message(
 ) -> None:
     tree = copied_tree(tmp_path)
     patch(tree / mutation.file, mutation.old, mutation.new)
-    with own_stack(tmp_path) if mutation.file.startswith("scripts") else nullcontext(stack) as used:
+    with own_stack(tmp_path) if "local_stack" in mutation.file else nullcontext(stack) as used:
         outputs = names(tree, used, nursery)
         env = aws_env | {"AWS_ENDPOINT_URL": used.endpoint}
         answer = run(nursery, tree, outputs, env, mutation.scenario)

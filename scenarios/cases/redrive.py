@@ -1,0 +1,42 @@
+"""Dead letters are moved back: some were never done, some were done and not deleted."""
+
+from harness.checks import all_completed, dlq_holds, queue_empty
+from harness.redriven import ids_survive, moved_and_completed
+from harness.scenario import CRASHED, AwaitRedelivery, Consume, Given, RunScript, Scenario
+
+# The first consumer completes what it holds and dies before the delete. The second one spends the
+# last receive of the same messages, so they end in the DLQ though they are done.
+SCENARIO = Scenario(
+    name="redrive",
+    proves="once the fix is deployed, a redrive brings each dead letter back and it is completed; "
+    "what was done before is known by its producer's id and has no second effect",
+    runs_on="poison",
+    given=Given(messages=12, poison_every=3),
+    when=[
+        Consume(
+            before_sending=True,
+            exits=CRASHED,
+            CRASH_AT="before-delete",
+            REJECT_PAYLOAD_MARKER="poison",
+            MAX_MESSAGES=3,
+            COMMIT_BATCH=3,
+            USE_TRANSACTIONAL_WRITES=1,
+            VISIBILITY_TIMEOUT_SECONDS=1,
+        ),
+        AwaitRedelivery(),
+        Consume(
+            exits=CRASHED, CRASH_AT="after-claim", MAX_MESSAGES=10, VISIBILITY_TIMEOUT_SECONDS=1
+        ),
+        Consume(REJECT_PAYLOAD_MARKER="poison", MAX_MESSAGES=10),
+        RunScript("redrive.py", "move"),
+        Consume(MAX_MESSAGES=10),
+    ],
+    then=[
+        all_completed(),
+        queue_empty(),
+        dlq_holds(0),
+        moved_and_completed(),
+        ids_survive(),
+    ],
+    slow=True,
+)
