@@ -1,6 +1,7 @@
 """Three ways to charge: what each asks of the service, once and with a second delivery."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -114,3 +115,14 @@ def test_a_service_that_does_not_answer_fails_the_work() -> None:
 )
 def test_the_amount_is_a_whole_number_or_nothing(body: str, amount: int) -> None:
     assert amount_of(a_message(body=body)) == amount
+
+
+@pytest.mark.parametrize("way", ["naive", "check", "key"])
+def test_messages_of_one_business_key_are_one_order(way: str) -> None:
+    payments = Payments()
+    message = replace(a_message("m-1", body='{"work": 7}'), business_key="key#a")
+    works(payments)[way](message)
+    (request,) = payments.asked
+    assert (request.order, request.key) == ("key#a", "key#a" if way == "key" else "")
+    assert request.names == {"id": "m-1"}
+    assert payments.look("charge", "key#a")

@@ -1,6 +1,7 @@
 """An intent is there exactly where its completion is, once, until somebody settles it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -129,6 +130,12 @@ def test_a_table_that_does_not_answer(made: Set) -> None:
 def test_no_message_can_have_the_key_of_an_outbox_row() -> None:
     key = Intent("m-1", 7).row
     assert message_id(f'{{"id": "{key}"}}', "sqs").startswith("sha256:")
+
+
+def test_messages_of_one_business_key_have_the_same_intent() -> None:
+    one, other = (replace(a_message(m, body=BODY), business_key="key#a") for m in ("m-1", "m-2"))
+    assert Intent.of(one) == Intent.of(other)
+    assert Intent.of(one).request.key == "key#a"
 
 
 def test_every_delivery_of_a_message_has_the_same_intent() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -151,6 +152,16 @@ def test_each_call_has_a_key_of_its_own() -> None:
     keys = [request.key for request in services.asked]
     assert keys == [f"m-1/{entry.removesuffix('-refused')}" for entry in TAKEN_BACK]
     assert {request.amount for request in services.asked} == {9}
+
+
+def test_messages_of_one_business_key_go_on_with_one_saga() -> None:
+    services, rows = Services(), Rows()
+    for name in ("m-1", "m-2"):
+        saga = Saga(services.call, rows, Notes())  # type: ignore[arg-type]
+        saga(replace(a_message(name), business_key="key#a"))
+    assert services.effects == list(SHIPPED)
+    assert {request.order for request in services.asked} == {"key#a"}
+    assert {request.key for request in services.asked} == {f"key#a/{step}" for step in SHIPPED}
 
 
 def test_an_answer_that_settles_nothing_is_neither_yes_nor_no() -> None:

@@ -138,6 +138,19 @@ def test_crash_at(consume, queue_set, journal) -> None:
     assert (row["status"], row["effects"], row["attempts"]) == ("COMPLETED", 1, 2)
 
 
+@pytest.mark.parametrize(
+    ("key", "rows"), [("", ["m-1", "m-2"]), ("[order_id, action]", ['key#["A17","charge"]'])]
+)
+def test_idempotency_key(consume, queue_set, journal, key, rows) -> None:
+    made = queue_set(visibility=30)
+    order = {"order_id": "A17", "action": "charge"}
+    made.send({"id": "m-1", **order}, {"id": "m-2", **order})
+    consume(made, IDEMPOTENCY_KEY=key)
+    assert sorted(made.status_rows()) == sorted(made.completed_rows()) == rows
+    assert {row["effects"] for row in made.status_rows().values()} == {1}
+    assert (made.depth(), journal.count("worked")) == (0, len(rows))
+
+
 @pytest.mark.parametrize(("size", "cached"), [("1000", 1), ("0", 0)])
 def test_idempotency_cache_size(consume, queue_set, journal, size, cached) -> None:
     made = queue_set(visibility=30)
