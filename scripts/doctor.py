@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from enum import IntEnum
@@ -20,6 +21,7 @@ try:
     from checkup.findings import Diagnosis, Severity, examine
     from checkup.records import evidence
     from worker import envfile, settings
+    from worker.logs import printable
 except ModuleNotFoundError as missing:
     sys.exit(f"doctor: {missing.name} is not installed in this Python; run: make venv")
 
@@ -50,13 +52,16 @@ def main(arguments: list[str] | None = None) -> int:
         return Exit.SETTINGS
     os.environ.update(environ)  # for boto3, as the consumer does
     paths = options.journal or ([Path(chosen.journal_path)] if chosen.journal_path else [])
-    told = evidence(paths, chosen.queue_url)
+    journals = evidence(paths, chosen.queue_url)
     try:
-        facts = live.facts(live.connect(chosen), chosen, told, opening=options.peek)
+        facts = live.facts(live.connect(chosen), chosen, journals, opening=options.peek)
     except (live.Unusable, BotoCoreError, ClientError, ValueError) as error:
-        print(f"doctor: {chosen.queue_url} cannot be looked at: {error}", file=sys.stderr)
+        told = printable(" ".join(str(error).split()))
+        print(f"doctor: {chosen.queue_url} cannot be looked at: {told}", file=sys.stderr)
         return Exit.AWS
     diagnosis = examine(facts, RULES)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names may be in any script
     if options.json:
         print(report.as_json(facts, diagnosis, source))
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from worker.meter import SQS_REQUESTS
 
@@ -11,6 +11,8 @@ MINUTE, HOUR, DAY = 60, 3600, 86_400
 MONTH = 30 * DAY
 DEAR = 0.5
 """Dollars a month for calls that bring nothing, from which a rule speaks up."""
+NAMED = 3
+LONGEST = 60
 _UNITS = ((2 * DAY, DAY, "days"), (2 * HOUR, HOUR, "h"), (2 * MINUTE, MINUTE, "min"))
 
 
@@ -49,6 +51,13 @@ def many(number: int, noun: str) -> str:
     """`1 message`, `2 messages`, `2 deliveries`."""
     several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{number:,} {noun if number == 1 else several}"
+
+
+def some(names: Collection[str]) -> str:
+    """The first three names, each at most 60 characters of it: anybody may have made them up."""
+    shown = [name if len(name) <= LONGEST else f"{name[:LONGEST]}..." for name in names]
+    rest = f" and {len(shown) - NAMED:,} more" if len(shown) > NAMED else ""
+    return ", ".join(shown[:NAMED]) + rest
 
 
 def plain(value: object) -> str:

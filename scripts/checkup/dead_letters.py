@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checkup.amounts import many, span
+from checkup.amounts import many, some, span
 from checkup.evidence import CLOCK_SLACK, End
 from checkup.facts import Facts, Missing, NotKnown, Unknown, known
 from checkup.findings import DANGER, NOTE, WARNING, Finding, Rules
@@ -77,7 +77,7 @@ def dlq_shared(facts: Facts) -> Iterator[Finding]:
         others = [name for name in sources if name != facts.real_queue().name]
         yield Finding(
             NOTE,
-            f"{dlq.name} is the DLQ of {len(sources)} queues, also of {', '.join(others[:3])}",
+            f"{dlq.name} is the DLQ of {len(sources)} queues, also of {some(others)}",
             "its depth does not say whose messages failed, and the retention must suit all of them",
             "a DLQ for each queue",
             {"sources": len(sources)},
@@ -119,7 +119,7 @@ def reads_a_dlq(facts: Facts) -> Iterator[Finding]:
     if others:
         yield Finding(
             WARNING,
-            f"QUEUE_URL names {queue.name}, which is the DLQ of {', '.join(others[:3])}",
+            f"QUEUE_URL names {queue.name}, which is the DLQ of {some(others)}",
             "this consumer works off dead letters as if they were new",
             "QUEUE_URL of the queue itself",
             {"sources": len(others)},
@@ -152,7 +152,7 @@ def completed_in_dlq(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             f"{many(len(ids), 'message')} {where}: completed and yet in the DLQ, or on the way "
-            f"there at the next receive: {', '.join(ids[:3])}",
+            f"there at the next receive: {some(ids)}",
             "their work is done, only the delete came late, after the visibility had run out; so a "
             "DLQ is no list of what is undone",
             "do not redo them by hand: `scripts/redrive.py move --drop-completed` removes them, "

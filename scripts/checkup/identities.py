@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checkup.amounts import many
+from checkup.amounts import many, some
 from checkup.evidence import End
 from checkup.facts import Facts
 from checkup.findings import DANGER, WARNING, Finding, Rules
@@ -53,7 +53,7 @@ def shared_ids(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             DANGER,
             f"{many(len(changed), 'id')} came with another body than the one that was completed: "
-            f"{', '.join(sorted(changed)[:3])}",
+            f"{some(sorted(changed))}",
             "the second message is never done: it is left in the queue and ends in the DLQ",
             "an id of its own for every message; send those in the DLQ again under one",
             {"ids": len(changed)},

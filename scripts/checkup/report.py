@@ -135,5 +135,5 @@ def _for_program(finding: Finding) -> dict[str, Any]:
         "what": finding.what,
         "why": finding.why,
         "set": finding.fix,
-        "numbers": dict(finding.numbers),
+        "numbers": {name: round(number, 6) for name, number in finding.numbers.items()},
     }

@@ -169,7 +169,7 @@ ROOMS = (
         "scripts/doctor.py",
         "botocore.exceptions",
         "checkup.catalogue checkup.findings checkup.live checkup.records checkup.report "
-        "worker.envfile worker.settings",
+        "worker.envfile worker.logs worker.settings",
     ),
     room(
         "scripts/checkup/live.py",
