@@ -87,8 +87,8 @@ def hidden_poison(facts: Facts) -> Iterator[Finding]:
     yield Finding(
         WARNING,
         f"a message that fails every time is out of ApproximateAgeOfOldestMessage for "
-        f"{span(hidden)}, from its {UNSEEN}rd receive to its "
-        + ("last day" if most is None else f"{most:,}th"),
+        f"{span(hidden)}: from its {UNSEEN}rd receive on, and it has "
+        + ("no last one" if most is None else f"{most:,}"),
         "SQS leaves messages received three times or more out of that metric (quirk 16), so an "
         "alarm on age is silent while poison circles",
         f"maxReceiveCount {SENSIBLE}, and an alarm on the depth of the DLQ beside the one on age",

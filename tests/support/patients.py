@@ -113,8 +113,9 @@ def table(facts: Facts = HEALTHY, **changed: Any) -> Facts:
 
 
 def seen(facts: Facts = HEALTHY, **changed: Any) -> Facts:
-    """With other evidence from the journals."""
-    return replace(facts, evidence=replace(EVIDENCE, **changed))
+    """With other evidence from the journals, on top of what is changed already."""
+    evidence = facts.evidence if isinstance(facts.evidence, Evidence) else EVIDENCE
+    return replace(facts, evidence=replace(evidence, **changed))
 
 
 def works(*seconds: float, facts: Facts = HEALTHY) -> Facts:

@@ -12,6 +12,7 @@ from checkup.catalogue import RULES
 from checkup.evidence import End
 from checkup.facts import Facts, Peeked, Rows, Unknown
 from checkup.findings import DANGER, NOTE, WARNING, Finding, Severity, examine
+from checkup.hiding import beating, fitting_batch, longer
 from support.children import ROOT
 from support.patients import (
     ARN,
@@ -102,6 +103,8 @@ CASES = [
     Case("batch-outlasts-visibility", works(31), SILENT),  # that is the other rule's
     Case("batch-outlasts-visibility", works(20, facts=told(**SLOW)), SILENT),
     Case("batch-outlasts-visibility", works(20.1, facts=told(**SLOW)), WARNING, ("one work",)),
+    Case("batch-outlasts-visibility", works(30, facts=told(**SLOW)), WARNING, ("30 s (p99",)),
+    Case("batch-outlasts-visibility", works(15), DANGER, ("MAX_MESSAGES=1, or",)),
     Case("batch-outlasts-visibility", NO_JOURNAL, UNKNOWN),
     # late finishes
     Case("late-finishes", seen(deliveries=(delivery(late=0.06),)), WARNING, ("1 delivery of 1",)),
@@ -111,6 +114,12 @@ CASES = [
         seen(deliveries=(delivery(late=2.5, end=End.STALE), delivery(1))),
         DANGER,
         ("2.5 s", "1 of those deletes", "VISIBILITY_TIMEOUT_SECONDS=65"),
+    ),
+    Case(
+        "late-finishes",
+        seen(deliveries=(delivery(late=-1.0, end=End.STALE),)),
+        DANGER,
+        ("by up to 0 s", "VISIBILITY_TIMEOUT_SECONDS=60"),
     ),
     Case(
         "late-finishes",
@@ -165,7 +174,14 @@ CASES = [
     Case("heartbeat-against-visibility", told(NO_QUEUE, HEARTBEAT_SECONDS="1"), UNKNOWN),
     # one beat in 2.0736 s for one call is half a dollar a month
     Case("heartbeat-calls", told(HEARTBEAT_SECONDS="2.0735"), NOTE, ("$0.50",)),
-    Case("heartbeat-calls", told(HEARTBEAT_SECONDS="2.0737"), SILENT),
+    Case("heartbeat-calls", told(HEARTBEAT_SECONDS="2.0736"), SILENT),
+    Case(
+        "heartbeat-calls",
+        told(HEARTBEAT_SECONDS="9", CONCURRENCY="11"),
+        NOTE,
+        ("3,168,000", "$1.27", "HEARTBEAT_SECONDS=10"),
+    ),
+    Case("heartbeat-calls", told(HEARTBEAT_SECONDS="10", CONCURRENCY="11"), SILENT),
     Case("heartbeat-calls", told(HEARTBEAT_SECONDS="4", CONCURRENCY="2"), NOTE, ("$0.52",)),
     Case(
         "heartbeat-calls", told(queue(visibility=6), HEARTBEAT_SECONDS="2"), SILENT
@@ -181,6 +197,12 @@ CASES = [
         ("60 s after", "61 s", "HEARTBEAT_LIMIT_SECONDS=122"),
     ),
     Case("heartbeat-limit", run(told(**LIMITED), ended=1), WARNING, ("1 message met",)),
+    Case(
+        "heartbeat-limit",
+        run(works(6, facts=told(**LIMITED)), ended=1),
+        WARNING,
+        ("that work hung", "a time-out in the work"),
+    ),
     Case("heartbeat-limit", run(ended=1), SILENT),
     Case("heartbeat-limit", told(NO_JOURNAL, **LIMITED), UNKNOWN),
     # grace: 25 s, one of them for the last calls
@@ -201,10 +223,13 @@ CASES = [
         "ended-without-stop",
         seen(
             runs=(RUN, replace(RUN, reason=None)),
-            deliveries=(delivery(end=End.DIED, done=False), delivery(1, end=End.DIED)),
+            deliveries=(
+                *(delivery(place, end=End.DIED, done=False) for place in (1, 2)),
+                delivery(3, end=End.DIED),
+            ),
         ),
         WARNING,
-        ("1 of 2 runs", "1 killed", "1 message in hand"),
+        ("1 of 2 runs", "1 killed", "2 messages in hand"),
     ),
     Case("ended-without-stop", run(reason=None, crashed="in-work"), WARNING, ("1 by a crash",)),
     Case("ended-without-stop", run(reason=None, alive=True), SILENT),
@@ -257,8 +282,8 @@ CASES = [
     Case("receives-spent-unfailed", NO_QUEUE, UNKNOWN),
     # hidden: (receives - 3) x 30 s above an hour
     Case("hidden-poison", queue(max_receives=123), SILENT),
-    Case("hidden-poison", queue(max_receives=124), WARNING, ("124th", "60.5 min")),
-    Case("hidden-poison", queue(max_receives=None), WARNING, ("4 days", "last day")),
+    Case("hidden-poison", queue(max_receives=124), WARNING, ("it has 124", "60.5 min")),
+    Case("hidden-poison", queue(max_receives=None), WARNING, ("4 days", "no last one")),
     Case("hidden-poison", NO_QUEUE, UNKNOWN),
     # dead letters
     Case("no-dlq", queue(max_receives=None, dlq_arn=None), DANGER, ("11,520 times", "4 days")),
@@ -463,6 +488,20 @@ def test_nothing_is_found_on_a_healthy_set_and_nothing_stays_open() -> None:
     diagnosis = examine(HEALTHY, RULES)
     assert diagnosis.findings == ()
     assert diagnosis.unanswered == ()
+
+
+@pytest.mark.parametrize(
+    ("visibility", "beat"), [(0, "0.1"), (1, "0.3"), (3, "1"), (10, "3.3"), (30, "10")]
+)
+def test_a_heartbeat_is_a_third(visibility: int, beat: str) -> None:
+    assert beating(visibility) == f"HEARTBEAT_SECONDS={beat}"
+
+
+def test_no_batch_is_told_to_fit_where_not_even_one_message_does() -> None:
+    assert fitting_batch((20.1,), 30) == 0
+    assert fitting_batch((20.0,), 30) == 1
+    assert fitting_batch((0.0,), 30) == 10
+    assert "43200 s" in longer(43_199)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
