@@ -109,6 +109,8 @@ def test_the_local_commands(clone: Path, local_port: int) -> None:
         "ChangeMessageVisibilityBatch",
         "exit code 86",
         "received 12, completed 6, already done 0, failed 6",
+        "received 2, completed 1, already done 1",  # the same order twice
+        "payload changed 2, no key 2",
         "stopped: signal",
         "in the DLQ: ",
         "no tables",
