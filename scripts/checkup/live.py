@@ -19,8 +19,8 @@ from checkup.evidence import Evidence
 from checkup.facts import Facts, Missing, Peeked, Queue, Rows, Table, Unknown
 from checkup.peek import peek
 from worker.business import BusinessKey
-from worker.ledger import KEEP_SECONDS
 from worker.message import identity_of
+from worker.rows import KEEP_SECONDS
 from worker.settings import Settings
 
 if TYPE_CHECKING:

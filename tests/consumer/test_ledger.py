@@ -10,8 +10,9 @@ from botocore.exceptions import NoCredentialsError
 from moto import mock_aws
 
 from support.doubles import LOST, ScriptedDynamo, a_message, cancelled, no_answer, refusal
-from worker.ledger import KEEP_SECONDS, DynamoLedger, NoLedger
+from worker.ledger import DynamoLedger, NoLedger
 from worker.ports import Claim, Completion, LedgerDown
+from worker.rows import KEEP_SECONDS
 
 _names = count(1)
 START = 1_700_000_000.0

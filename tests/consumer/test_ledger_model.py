@@ -14,9 +14,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 from moto import mock_aws
 
 from support.doubles import LOST, ScriptedDynamo, a_message, no_answer
-from worker.ledger import KEEP_SECONDS, DynamoLedger
+from worker.ledger import DynamoLedger
 from worker.message import Message
 from worker.ports import Claim, Completion, LedgerDown
+from worker.rows import KEEP_SECONDS
 
 IDS = st.sampled_from(["a", "b", "c"])
 MODES = st.booleans()

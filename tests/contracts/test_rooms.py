@@ -55,8 +55,9 @@ ROOMS = (
     room(
         "consumer/worker/ledger.py",
         "botocore.exceptions",
-        "worker.message worker.ports worker.writes",
+        "worker.message worker.ports worker.rows worker.writes",
     ),
+    room("consumer/worker/rows.py", ours="worker.message worker.writes"),
     room("consumer/worker/writes.py", "botocore.exceptions", "worker.message worker.ports"),
     room("consumer/worker/envfile.py", "dotenv", "worker.settings"),
     room("consumer/worker/settings.py", ours="worker.rules worker.variables"),
@@ -174,8 +175,8 @@ ROOMS = (
     room(
         "scripts/checkup/live.py",
         "boto3 botocore.config botocore.exceptions",
-        "checkup.answers checkup.evidence checkup.facts checkup.peek worker.business worker.ledger "
-        "worker.message worker.settings",
+        "checkup.answers checkup.evidence checkup.facts checkup.peek worker.business "
+        "worker.message worker.rows worker.settings",
     ),
     room("scripts/checkup/peek.py", ours="checkup.facts worker.message"),
     room(

@@ -29,7 +29,8 @@ def slow(test: Callable[..., None]) -> Callable[..., None]:
 
 
 NAMED = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-|index \d+")  # a message id, or its place
-LEDGER, PIPELINE = "consumer/worker/ledger.py", "consumer/worker/pipeline.py"
+LEDGER, ROWS = "consumer/worker/ledger.py", "consumer/worker/rows.py"
+PIPELINE = "consumer/worker/pipeline.py"
 SAGA = "consumer/worker/saga.py"
 MOVER = "scripts/redriving/mover.py"
 FAULTS, INBOX = "consumer/worker/faults.py", "consumer/worker/inbox.py"
@@ -52,7 +53,7 @@ MUTATIONS = [
         "the effect is written without its condition",
         "duplicates",
         "effects per message",
-        LEDGER,
+        ROWS,
         'REMOVE reason ADD effects :one",\n            _NOT_COMPLETED,',
         'REMOVE reason ADD effects :one",\n            "attribute_exists(message_id)",',
     ),
@@ -60,7 +61,7 @@ MUTATIONS = [
         "the gate is written without its condition",
         "duplicates",
         "tables agree",
-        LEDGER,
+        ROWS,
         'condition = f"{_ABSENT} OR {_EXPIRED}"',
         'condition = f"{_ABSENT} OR NOT {_EXPIRED}"',
     ),
@@ -93,7 +94,7 @@ MUTATIONS = [
         "a claim does not count",
         "crash",
         "attempts are deliveries",
-        LEDGER,
+        ROWS,
         '{":started": {"S": "STARTED"}, ":digest": {"S": message.digest}, ":one": _ONE}',
         '{":started": {"S": "STARTED"}, ":digest": {"S": message.digest}, ":one": {"N": "0"}}',
     ),
@@ -101,7 +102,7 @@ MUTATIONS = [
         "completion without its effect",
         "happy",
         "effects per message",
-        LEDGER,
+        ROWS,
         '            {":digest": {"S": message.digest}, ":one": _ONE},',
         '            {":digest": {"S": message.digest}, ":one": {"N": "0"}},',
     ),
@@ -110,7 +111,7 @@ MUTATIONS = [
         "side-effects",
         "tables agree",
         LEDGER,
-        "groups = [(m, [*self._effect(m), self._record(m)]) for m in messages]",
+        "groups = [(m, [*self._effect(m), self._rows.record(m)]) for m in messages]",
         "groups = [(m, self._effect(m)) for m in messages]",
     ),
     Mutation(
@@ -247,8 +248,8 @@ MUTATIONS = [
         "external-effects",
         "charges per order",
         LEDGER,
-        "return [self._finish(message), *self._joining(message)]",
-        "return [self._finish(message)]",
+        "return [self._rows.finish(message), *self._joining(message)]",
+        "return [self._rows.finish(message)]",
     ),
     Mutation(
         "an intent settled before it is delivered",
@@ -311,7 +312,7 @@ MUTATIONS = [
         "a claim that takes what is completed",
         "redrive",
         "ids survive the move",
-        LEDGER,
+        ROWS,
         'f"{_NOT_COMPLETED} AND {_NOT_MINE}"',
         'f"({_NOT_COMPLETED} OR attribute_exists(message_id)) AND {_NOT_MINE}"',
     ),

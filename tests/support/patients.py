@@ -8,7 +8,7 @@ from typing import Any
 from checkup.evidence import Delivery, End, Evidence, Run
 from checkup.facts import Facts, Missing, Queue, Rows, Table, Unknown
 from local_stack.provision import tls_only
-from worker.ledger import KEEP_SECONDS
+from worker.rows import KEEP_SECONDS
 from worker.settings import read
 
 ARN = "arn:aws:sqs:us-west-1:123456789012:orders"

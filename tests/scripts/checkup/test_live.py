@@ -18,7 +18,7 @@ from checkup.catalogue import RULES
 from checkup.facts import Facts, Missing, Peeked, Queue, Rows, Table, Unknown
 from checkup.findings import examine
 from support.children import ROOT
-from worker.ledger import KEEP_SECONDS
+from worker.rows import KEEP_SECONDS
 from worker.settings import Settings, read
 
 # Which permission a call needs, and the facts that its refusal takes away.

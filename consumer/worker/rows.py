@@ -1,0 +1,161 @@
+"""Makes the conditional writes of the two tables: each says what it writes, and when it may not.
+
+    message-status      STARTED -> COMPLETED, or FAILED and back; attempts, effects, last claim
+    message-completed   the gate: one row a key, written once, on condition that it is absent
+
+What a refusal means is the ledger's to say; nothing here calls DynamoDB.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .message import Message
+from .writes import Write
+
+KEEP_SECONDS = 45 * 24 * 3600
+"""Records outlive 14 days in the queue, 14 in the DLQ and 14 after a redrive (quirk 12)."""
+
+_LONGEST_REASON = 500
+
+# Each condition is a clause with a reason.
+_NOT_COMPLETED = "(attribute_not_exists(#status) OR #status <> :completed)"
+"""Leaving COMPLETED is never right: entering it was the effect."""
+_NOT_MINE = "(attribute_not_exists(claim) OR claim <> :claim)"
+"""A claim whose answer was lost must not count twice: the delivery that made it is in the row.
+
+The row keeps the last one only: a claim counts twice when its answer is lost, the SDK's own retries
+are used up and another delivery claims before the next try."""
+_MINE = "claim = :claim"
+"""A failure must not touch the claim of a later delivery."""
+_ABSENT = "attribute_not_exists(message_id)"
+"""The gate is written once. It refuses no effect: that is the task of `_NOT_COMPLETED` alone."""
+_EXPIRED = "expires_at <= :now"
+"""TTL deletes days late, so a record of a completion past its time counts as absent (quirk 12)."""
+_ONE = {"N": "1"}
+
+
+class Rows:
+    """The writes to a pair of tables; `clock` gives epoch seconds."""
+
+    def __init__(
+        self, status_table: str, completed_table: str, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._status_table = status_table
+        self._completed_table = completed_table
+        self._clock = clock
+
+    def probe(self) -> list[Write]:
+        """A write to each table that cannot happen: each condition contradicts itself."""
+        never = f"{_ABSENT} AND attribute_exists(message_id)"
+        key = {"message_id": {"S": "probe"}}
+        update = {"Key": key, "UpdateExpression": "REMOVE reason", "ConditionExpression": never}
+        put = {"Item": key, "ConditionExpression": never}
+        return [
+            {"Update": {"TableName": self._status_table, **update}},
+            {"Put": {"TableName": self._completed_table, **put}},
+        ]
+
+    def claim(self, message: Message) -> Write:
+        """Status row -> STARTED, one attempt more, the claim in it."""
+        return self._update_status(
+            message,
+            "SET #status = :started, digest = :digest, claim = :claim, last_claimed_at = :now, "
+            "first_claimed_at = if_not_exists(first_claimed_at, :now), expires_at = :expires "
+            "REMOVE reason ADD attempts :one",
+            f"{_NOT_COMPLETED} AND {_NOT_MINE}",
+            {":started": {"S": "STARTED"}, ":digest": {"S": message.digest}, ":one": _ONE},
+        )
+
+    def claim_anew(self, message: Message) -> Write:
+        """A new status row over one whose time is past."""
+        now = self._now()
+        row = {
+            "status": {"S": "STARTED"},
+            "attempts": _ONE,
+            "first_claimed_at": now,
+            "last_claimed_at": now,
+        }
+        return self._put(self._status_table, message, row, _EXPIRED, {":now": now})
+
+    def finish(self, message: Message) -> Write:
+        """Status row -> COMPLETED, one effect more."""
+        return self._update_status(
+            message,
+            "SET #status = :completed, completed_at = :now, claim = :claim, digest = :digest, "
+            "expires_at = :expires REMOVE reason ADD effects :one",
+            _NOT_COMPLETED,
+            {":digest": {"S": message.digest}, ":one": _ONE},
+        )
+
+    def fail(self, message: Message, reason: str) -> Write:
+        """Status row -> FAILED, with the first 500 characters of the reason."""
+        return self._update_status(
+            message,
+            "SET #status = :failed, failed_at = :now, expires_at = :expires, reason = :reason",
+            f"{_NOT_COMPLETED} AND {_MINE}",
+            {":failed": {"S": "FAILED"}, ":reason": {"S": _storable(reason)}},
+        )
+
+    def record(self, message: Message) -> Write:
+        """The gate."""
+        now = self._now()
+        row = {"completed_at": now}
+        condition = f"{_ABSENT} OR {_EXPIRED}"
+        return self._put(self._completed_table, message, row, condition, {":now": now})
+
+    def _update_status(
+        self, message: Message, update: str, condition: str, values: dict[str, Any]
+    ) -> Write:
+        common = {
+            ":claim": {"S": message.delivery},
+            ":completed": {"S": "COMPLETED"},
+            ":now": self._now(),
+            ":expires": self._expires(),
+        }
+        return {
+            "Update": {
+                "TableName": self._status_table,
+                "Key": {"message_id": {"S": message.key}},
+                "UpdateExpression": update,
+                "ConditionExpression": condition,
+                "ExpressionAttributeNames": {"#status": "status"},
+                "ExpressionAttributeValues": common | values,
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
+        }
+
+    def _put(
+        self,
+        table: str,
+        message: Message,
+        row: dict[str, Any],
+        condition: str,
+        values: dict[str, Any],
+    ) -> Write:
+        item = {
+            "message_id": {"S": message.key},
+            "digest": {"S": message.digest},
+            "claim": {"S": message.delivery},
+            "expires_at": self._expires(),
+            **row,
+        }
+        return {
+            "Put": {
+                "TableName": table,
+                "Item": item,
+                "ConditionExpression": condition,
+                "ExpressionAttributeValues": values,
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
+        }
+
+    def _now(self) -> dict[str, str]:
+        return {"N": f"{self._clock():.3f}"}
+
+    def _expires(self) -> dict[str, str]:
+        return {"N": str(int(self._clock()) + KEEP_SECONDS)}
+
+
+def _storable(reason: str) -> str:
+    return reason.encode("utf-8", "replace").decode()[:_LONGEST_REASON]
