@@ -76,6 +76,10 @@ scenarios: venv ## All of them
 report: venv ## Open the newest run's page, or print where it is (ARGS: a run)
 	@$(BIN)/python scripts/open_report.py $(ARGS)
 
+.PHONY: pictures
+pictures: venv-test ## Make the README's pictures again, from real runs; needs Chromium, takes two minutes
+	@$(BIN)/python scripts/pictures.py $(ARGS)
+
 ##@ Measure
 .PHONY: doctor
 doctor: venv ## Say what will hurt: queue, DLQ, tables, settings and journal (ARGS="--journal FILE --json")

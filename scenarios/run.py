@@ -63,7 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
         return Exit.PASS
     if chosen.compare:
         return _compare(chosen)
-    report = Report(sys.stderr if chosen.json else sys.stdout, known)
+    told = {case.name: case for case in chosen.plan} or known
+    report = Report(sys.stderr if chosen.json else sys.stdout, told)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: _stop(stop))

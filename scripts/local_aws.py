@@ -76,8 +76,12 @@ def up(state: Path, port: int) -> str:
             stop(state)
         raise
     word = "started" if stack.fresh else "was up already"
-    where = f"{stack.endpoint} (pid {stack.pid}), resources in {state / 'outputs.json'}"
+    where = f"{stack.endpoint} (pid {stack.pid}), resources in {_short(state / 'outputs.json')}"
     return f"local stack {word}: {where}{note}"
+
+
+def _short(path: Path) -> str:
+    return str(path).replace(f"{Path.cwd()}/", "")
 
 
 def empty(state: Path, port: int) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 
 def publish(run: Path, say: Callable[[str], None]) -> None:
     """Write index.html of this run and say where it is, or why it is not there."""
-    began = time.monotonic()
     try:
         from harness.page.write import write_page  # noqa: PLC0415 - plotly is slow to load
 
@@ -21,4 +19,4 @@ def publish(run: Path, say: Callable[[str], None]) -> None:
         )
         return
     shown = str(page).replace(f"{Path.cwd()}/", "")
-    say(f"the page of this run: {shown} (written in {time.monotonic() - began:.1f} s)")
+    say(f"the page of this run: {shown}")

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+from picturing.shots import BROWSERS
+
 NO_BROWSER = "no Chromium, so no page was looked at; install chromium"
 DRAWN = "body[data-drawn=yes]"
 PATIENCE = 30_000  # milliseconds
@@ -47,7 +48,7 @@ Open = Callable[..., Opened]
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Skips on a laptop without one, fails where CI is set."""
-    path = next((found for found in map(shutil.which, NAMES) if found), None)
+    path = next((found for found in map(shutil.which, BROWSERS) if found), None)
     if path is None:
         if os.environ.get("CI"):
             pytest.fail(NO_BROWSER)

@@ -24,6 +24,7 @@ OWN = {
     "checkup",
     "local_aws",
     "redriving",
+    "picturing",
     "run",
     "reliability",
 }
@@ -195,6 +196,10 @@ ROOMS = (
         "scripts/checkup/*.py",
         ours="checkup.* validation.findings worker.loop worker.variables",
     ),
+    room("scripts/picturing/screen.py", "rich"),
+    room("scripts/picturing/shots.py", "playwright.sync_api"),
+    room("scripts/picturing/*.py"),
+    room("scripts/pictures.py", ours="picturing.*"),
     room(
         "scripts/readme.py",
         "hcl2",

@@ -12,11 +12,10 @@ import pytest
 from local_aws import Stack, provision
 from support.children import ROOT
 from support.queues import QueueSets
-from support.terminal import COLOURS, CONTROLS, Seen, on_terminal
+from support.terminal import COLOURS, COLUMNS, CONTROLS, Seen, on_terminal
 
 pytestmark = pytest.mark.integration
 
-COLUMNS = 80
 RUN = [sys.executable, "scenarios/run.py"]
 TWO = ["happy", "poison", "--count", "6", "--visibility-timeout", "2"]
 
