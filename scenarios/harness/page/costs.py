@@ -13,6 +13,7 @@ WRITE_UNITS = 0.625
 READ_UNITS = 0.125
 
 # One message at a time: receive one, put STARTED, put the gate, update COMPLETED, delete one.
+# tests/benchmarks/test_reference.py runs the loop and counts these.
 REFERENCE_CALLS = {
     "sqs.ReceiveMessage": 1.0,
     "dynamodb.PutItem": 2.0,

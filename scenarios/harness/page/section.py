@@ -135,8 +135,9 @@ def _cost(cost: Cost | None) -> Markup:
         ("$ per million messages", cost.usd, REFERENCE.usd),
     ]
     told = (
-        "Per message sent. The reference is computed, not run: a loop that for each message "
-        "receives one, puts STARTED, puts the gate, updates to COMPLETED and deletes one. "
+        "Per message sent. The reference is tests/benchmarks/reference_loop.py, which for each "
+        "message receives one, puts STARTED, puts the gate, updates to COMPLETED and deletes one. "
+        "It did not run beside this: a test runs it and counts these figures. "
         "Prices of us-east-1, assumed."
     )
     if cost.untold:
