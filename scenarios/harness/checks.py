@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from harness.deliveries import RECEIVE_SLACK, hidden_until
 from harness.findings import Asked, question, some, trace
 from harness.history import Event, History, Journal, Sample, Witness, swallowed_ids
 from harness.invariants import completed_ids, last_seen
@@ -27,8 +28,6 @@ __all__ = [
 ]
 
 QUIET_SAMPLES = 3  # zeros in a row that say "empty" (quirk 5: one zero says nothing)
-# A receive is stamped when its answer is read, the hiding begins a little before that.
-RECEIVE_SLACK = 0.5
 
 PRODUCER, CONSUMERS, TABLES = Witness.PRODUCER, Witness.CONSUMERS, Witness.TABLES
 
@@ -121,10 +120,10 @@ def deliveries(asked: Asked, history: History, at_least: int) -> Finding:
 def redelivered_after_visibility(asked: Asked, history: History, at_least: int = 1) -> Finding:
     """Of each two deliveries in a row: the second comes when the first one's visibility is over."""
     pairs = list(_redeliveries(history))
-    early = [(a, b) for a, b in pairs if b.t < _hidden_until(history, a) - RECEIVE_SLACK]
+    early = [(a, b) for a, b in pairs if b.t < hidden_until(history, a) - RECEIVE_SLACK]
     if early:
         wrong = [
-            f"{b.id}: received again {_hidden_until(history, a) - b.t:.1f} s before its time"
+            f"{b.id}: received again {hidden_until(history, a) - b.t:.1f} s before its time"
             for a, b in early
         ]
         return asked.judged(wrong, history, [b.id or "" for _, b in early], "")
@@ -137,17 +136,6 @@ def redelivered_after_visibility(asked: Asked, history: History, at_least: int =
 def _redeliveries(history: History) -> Iterator[tuple[Event, Event]]:
     for events in history.by_id("received").values():
         yield from pairwise(events)
-
-
-def _hidden_until(history: History, delivery: Event) -> float:
-    """When the message of this delivery may return; at once where it was given back."""
-    changes = [
-        event
-        for event in history.events("extended", "released")
-        if (event.who, event.delivery) == (delivery.who, delivery.delivery)
-    ]
-    last = changes[-1] if changes else delivery
-    return last.t if last.name == "released" else float(last.data["visible_at"])
 
 
 @question(

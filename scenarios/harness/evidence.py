@@ -9,7 +9,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.history import Child, Held, History, Journal, Sample, Tick
+from harness.deliveries import with_deaths
+from harness.history import Child, Held, History, Journal, Sample, Signalled, Tick
 from harness.journals import read_journal
 
 if TYPE_CHECKING:
@@ -42,13 +43,17 @@ def load(folder: Path) -> History:
     children = _json(folder / "children.json")
     problems = _json(folder / "problems.json")
     arms = about.get("arms", [""])
+    signals = tuple(Signalled(**row) for row in _lines(folder / "signals.jsonl"))
     return History(
         folder=str(folder),
         messages=about["given"]["messages"] * len(arms),
         queue_arn=about.get("queue_arn"),
         quiet_seconds=about["quiet_seconds"],
         producer=_producer(folder, arms, about["given"]["messages"]),
-        consumers=tuple(read_journal(path) for path in sorted(folder.glob("consumer-*.jsonl"))),
+        consumers=tuple(
+            with_deaths(read_journal(path), signals)
+            for path in sorted(folder.glob("consumer-*.jsonl"))
+        ),
         children=None if children is None else tuple(_child(row) for row in children),
         status=tables.get("status"),
         completed=tables.get("completed"),
@@ -60,6 +65,7 @@ def load(folder: Path) -> History:
         ),
         scripts=tuple(read_journal(path) for path in sorted(folder.glob("script-*.jsonl"))),
         scaling=tuple(Tick(**row) for row in _lines(folder / "scaling.jsonl")),
+        signals=signals,
         problems=None if problems is None else tuple(problems),
     )
 

@@ -71,6 +71,11 @@ class Child:
     def killed(self) -> bool:
         return self.code is None or self.code < 0
 
+    @property
+    def killed_oddly(self) -> bool:
+        """A kill that is part of the scenario is on record: see `deliveries.with_deaths`."""
+        return self.killed and self.code not in self.allowed
+
 
 @dataclass(frozen=True)
 class Held:
@@ -95,6 +100,20 @@ class Sample:
     @property
     def backlog(self) -> int:
         return self.visible + self.in_flight + self.delayed
+
+
+@dataclass(frozen=True)
+class Signalled:
+    """A signal that the runner sent to a process, by the process's name and the signal's."""
+
+    t: float
+    name: str
+    signal: str
+
+    @property
+    def fatal(self) -> bool:
+        """Whether the process could not do anything more."""
+        return self.signal == "SIGKILL"
 
 
 @dataclass(frozen=True)
@@ -128,6 +147,7 @@ class History:
     left: tuple[Held, ...] | None = None
     samples: tuple[Sample, ...] = ()
     scaling: tuple[Tick, ...] = ()
+    signals: tuple[Signalled, ...] = ()
     services: tuple[Journal, ...] = ()  # the ledgers of the services outside
     scripts: tuple[Journal, ...] = ()  # what programs of scripts/ wrote that were a step
     problems: tuple[str, ...] | None = None  # what the runner waited for or asked in vain
@@ -248,7 +268,7 @@ class History:
             if reason:
                 return reason
         for child in self.children or ():
-            if child.killed and child.name.startswith("consumer"):
+            if child.killed_oddly and child.name.startswith("consumer"):
                 return f"{child.name} was killed: its journal may lack the last thing it did"
         return None
 
@@ -274,7 +294,7 @@ def swallowed_ids(events: Iterable[Event]) -> set[str]:
     A crash in one thread can come between another's delete and its journal line.
     """
     events = list(events)
-    crashed = {event.who for event in events if event.name == "crash"}
+    crashed = {event.who for event in events if event.name in ("crash", "killed")}
     return {
         event.id
         for event in events

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from harness import deliveries
 from harness.findings import Asked, question, trace
 from harness.history import Child, Event, History, Journal, Row, Witness
 from harness.scenario import Finding
@@ -250,7 +251,7 @@ def _effects_written(history: History) -> Mapping[str, int]:
 def _effects_doubtful(history: History) -> dict[str, int]:
     """Completions that may have been written though no journal says so."""
     doubtful = dict.fromkeys(history.ids, 0)
-    for event in history.events("complete_unknown", "crash"):
+    for event in history.events("complete_unknown", "crash", "killed"):
         if event.id in doubtful and event.data.get("point") not in BEFORE_THE_EFFECT:
             doubtful[event.id] += 1
     return doubtful
@@ -276,13 +277,8 @@ def _ending(child: Child) -> str:
 def in_hand(history: History, name: str) -> list[str]:
     """Messages that this process had received and not finished with when it ended."""
     journal = next((j for j in history.consumers if j.name == name), None)
-    open_: dict[str, None] = {}
-    for event in journal.events if journal else ():
-        if event.name == "received" and event.id:
-            open_[event.id] = None
-        elif event.name in (*DELETES, "failed", "released") and event.id:
-            open_.pop(event.id, None)
-    return list(open_)
+    held = deliveries.in_hand(journal.events) if journal else ()
+    return list(dict.fromkeys(event.id for event in held if event.id))
 
 
 ALWAYS = (

@@ -110,6 +110,12 @@ class Running:
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(number)
 
+    def wake(self) -> None:
+        """Let one that was frozen go on, for it could not even hear that it is to end."""
+        if self.code is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGCONT)
+
     def tail(self) -> tuple[str, ...]:
         """The last lines of its log."""
         try:
@@ -148,6 +154,7 @@ class Children:
         """Ask each to stop, kill its group when it does not, reap it."""
         for child in children:
             child.ask(number)
+            child.wake()
         deadline = time.monotonic() + STOP_SECONDS
         for child in children:
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -47,6 +47,13 @@ class Address:
     path: str = ""
 
 
+@dataclass(frozen=True)
+class Visibilities:
+    """A setting in seconds: so many visibility timeouts."""
+
+    times: float
+
+
 @dataclass(frozen=True, init=False)
 class Each:
     """A setting in which the consumers of a step differ: one consumer for each value."""
@@ -64,7 +71,7 @@ class Fresh:
     name: str
 
 
-Setting = str | int | float | Amount | Address | Each
+Setting = str | int | float | Amount | Address | Visibilities | Each
 Settings = Mapping[str, Setting]
 
 
@@ -86,7 +93,8 @@ class Consume:
     A consumer with MESSAGE_LIMIT, or one that is to crash, is awaited; any other is stopped
     with SIGTERM. With `restarts`, a crashed one is replaced until every message is settled.
     `before_sending` has them polling before the first message is sent. One that `stays` is not
-    waited for: the next steps go on beside it.
+    waited for: the next steps go on beside it. `interrupts` names a signal for each arm: once these
+    are up, each one that stays gets it, and these take over.
     """
 
     consumers: int
@@ -94,6 +102,7 @@ class Consume:
     restarts: bool
     before_sending: bool
     stays: bool
+    interrupts: Mapping[str, str]
     settings: tuple[tuple[str, Setting], ...]
 
     def __init__(
@@ -104,6 +113,7 @@ class Consume:
         restarts: bool = False,
         before_sending: bool = False,
         stays: bool = False,
+        interrupts: Mapping[str, str] | None = None,
         **settings: Setting,
     ) -> None:
         differing = [name for name, value in settings.items() if isinstance(value, Each)]
@@ -114,6 +124,7 @@ class Consume:
         object.__setattr__(self, "restarts", restarts)
         object.__setattr__(self, "before_sending", before_sending)
         object.__setattr__(self, "stays", stays)
+        object.__setattr__(self, "interrupts", interrupts or {})
         object.__setattr__(self, "settings", tuple(settings.items()))
 
     def of_each(self) -> list[dict[str, Setting]]:
@@ -130,6 +141,13 @@ class Consume:
 @dataclass(frozen=True)
 class AwaitRedelivery:
     """Wait until the visibility of everything that a dead consumer held has run out."""
+
+
+@dataclass(frozen=True)
+class AwaitWork:
+    """Wait until so many messages are in work at once, at consumers that run."""
+
+    messages: int | Amount
 
 
 @dataclass(frozen=True)
@@ -162,7 +180,7 @@ class RunScript:
         object.__setattr__(self, "exits", exits)
 
 
-Step = Consume | AwaitRedelivery | KeepUp | RunScript
+Step = Consume | AwaitRedelivery | AwaitWork | KeepUp | RunScript
 
 
 class Verdict(StrEnum):
@@ -264,7 +282,9 @@ def tuned(scenario: Scenario, options: Options) -> Scenario:
 
 
 def _ready_for_one(step: Step) -> int:
-    """How many consumers of the step stand ready, each for a message of its own."""
+    """How many messages the step takes at once: its consumers stand ready for one each, or wait."""
+    if isinstance(step, AwaitWork):
+        return step.messages if isinstance(step.messages, int) else 1
     if not isinstance(step, Consume) or not step.before_sending:
         return 0
     return len(step.of_each()) if step.exits != OK or step.stays else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 import sys
 import threading
 import time
@@ -13,7 +14,8 @@ from pathlib import Path
 
 from harness import evidence
 from harness.checks import quiet
-from harness.history import Event, Held, Sample, Tick, swallowed_ids
+from harness.deliveries import with_deaths
+from harness.history import Event, Held, Journal, Sample, Signalled, Tick, swallowed_ids
 from harness.infra import ROOT, Clients, Resources, SetupError, Target
 from harness.journals import Tail, deleted_ids, exhausted_ids
 from harness.processes import Children, Program, Running, Watchdog
@@ -29,6 +31,7 @@ from harness.scenario import (
     Service,
     Setting,
     Settings,
+    Visibilities,
 )
 
 SERVICES = ROOT / "scenarios" / "services"
@@ -82,6 +85,7 @@ class Stage:
     arm: str = ""  # the one that is played now
     samples: list[Sample] = field(default_factory=list)
     tails: dict[str, Tail] = field(default_factory=dict)
+    signals: list[Signalled] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.queues = self.shared.clients.queues(self.resources)
@@ -149,6 +153,15 @@ class Stage:
             "MESSAGE_COMPLETED_TABLE": self.resources.completed_table,
         }
 
+    def interrupt(self, child: Running, number: signal.Signals) -> None:
+        """Send a signal that the case declares, and put it on record before it can act."""
+        sent = Signalled(time.time(), child.name, number.name)
+        if sent.fatal:
+            child.allowed = (-number,)
+        self.signals.append(sent)
+        evidence.append(self.folder, "signals.jsonl", sent)
+        child.ask(number)
+
     def _door(
         self, name: str, script: str, arguments: Sequence[str], values: Mapping[str, str]
     ) -> Program:
@@ -176,6 +189,8 @@ class Stage:
             return self.scenario.given.messages
         if value is Amount.PAST_VISIBILITY:
             return self.hidden_seconds + OVERRUN_SECONDS
+        if isinstance(value, Visibilities):
+            return self.hidden_seconds * value.times
         if isinstance(value, Address):
             return str(self.tails[value.service].read()[0].data["url"]) + value.path
         assert isinstance(value, str | int | float)  # noqa: S101 - a step resolves every Each
@@ -204,9 +219,12 @@ class Stage:
         return {event.data["id"] for event in self._told_by("producer") if event.name == "sent"}
 
     def _told_by(self, role: str) -> list[Event]:
-        return [
-            e for name, tail in self.tails.items() if name.startswith(role) for e in tail.read()
+        told = [
+            with_deaths(Journal(name, tuple(tail.read())), self.signals)
+            for name, tail in self.tails.items()
+            if name.startswith(role)
         ]
+        return [event for journal in told for event in journal.events]
 
     def unsettled(self) -> set[str]:
         """Messages that no consumer has deleted and that are not seen in the DLQ.

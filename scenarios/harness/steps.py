@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from itertools import chain
 
+from harness.deliveries import in_work
 from harness.flood import keep_up
 from harness.infra import SetupError
 from harness.processes import Running
-from harness.scenario import CRASHED, OK, AwaitRedelivery, Consume, KeepUp, RunScript, Step
+from harness.scenario import (
+    CRASHED,
+    OK,
+    AwaitRedelivery,
+    AwaitWork,
+    Consume,
+    KeepUp,
+    RunScript,
+    Step,
+)
 from harness.stage import Stage
+
+Stay = tuple[Consume, list[Running]]
 
 
 def play(stage: Stage) -> None:
@@ -31,21 +44,33 @@ def _play_arm(stage: Stage) -> None:
     early = dict(zip(first, _start_consumers(stage, *first.values()), strict=True))
     if not isinstance(steps[0], KeepUp):
         _send(stage)
-    staying: list[tuple[Consume, list[Running]]] = []
+    staying: list[Stay] = []
     for place, step in enumerate(steps):
         match step:
-            case Consume(stays=True):
-                staying.append((step, early.get(place) or _start_consumers(stage, step)[0]))
             case Consume():
-                _consume(stage, step, early.get(place))
+                running = early.get(place) or _start_consumers(stage, step)[0]
+                _begin(stage, step, running, staying)
             case _:
                 _play_step(stage, step)
-    for step, running in staying:
-        _end_stay(stage, step, running)
+    for stays, running in staying:
+        _end_stay(stage, stays, running)
+
+
+def _begin(stage: Stage, step: Consume, running: list[Running], staying: list[Stay]) -> None:
+    """Its consumers are up: leave them beside the next steps, or see them through."""
+    if step.interrupts:
+        for child in chain(*(before for _, before in staying)):
+            stage.interrupt(child, signal.Signals[step.interrupts[stage.arm]])
+    if step.stays:
+        staying.append((step, running))
+    else:
+        _consume(stage, step, running)
 
 
 def _play_step(stage: Stage, step: Step) -> None:
     match step:
+        case AwaitWork():
+            _await_work(stage, step)
         case AwaitRedelivery():
             _await_redelivery(stage)
         case KeepUp():
@@ -58,6 +83,19 @@ def _end_stay(stage: Stage, step: Consume, running: list[Running]) -> None:
     if step.leaves_by_itself():
         stage.wait_until("those that stay to end", lambda: _still_running(running))
     stage.children.stop(running)
+
+
+def _await_work(stage: Stage, step: AwaitWork) -> None:
+    messages = step.messages
+    if not isinstance(messages, int):
+        messages = stage.scenario.given.messages
+
+    def pending() -> str:
+        alive = [child.name for child in stage.children.all if child.code is None]
+        busy = sum(len(in_work(stage.tails[name].read())) for name in alive)
+        return f"{busy} are" if busy < messages else ""
+
+    stage.wait_until(f"{messages} messages to be in work", pending)
 
 
 def _still_running(running: list[Running]) -> str:
@@ -85,8 +123,7 @@ def _start_consumers(stage: Stage, *steps: Consume) -> list[list[Running]]:
     return started
 
 
-def _consume(stage: Stage, step: Consume, started: list[Running] | None) -> None:
-    running = started or _start_consumers(stage, step)[0]
+def _consume(stage: Stage, step: Consume, running: list[Running]) -> None:
     awaited = step.leaves_by_itself() or (step.exits == CRASHED and not step.restarts)
 
     def pending() -> str:

@@ -134,7 +134,8 @@ ROOMS = (
     *(
         room(
             f"scenarios/{module.replace('.', '/')}.py",
-            ours="harness.findings harness.history harness.invariants harness.scenario",
+            ours="harness.deliveries harness.findings harness.history harness.invariants "
+            "harness.scenario",
         )
         for module in QUESTIONS
     ),
@@ -223,6 +224,7 @@ PURE = (
     "scripts/redriving/rules.py",
     "scripts/redriving/tag.py",
     *(f"scenarios/{module.replace('.', '/')}.py" for module in QUESTIONS),
+    "scenarios/harness/deliveries.py",
     "scenarios/harness/invariants.py",
     "scenarios/harness/findings.py",
     "scenarios/harness/measures.py",

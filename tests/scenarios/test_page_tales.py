@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from harness.history import Child, Held, History
+from harness.deliveries import with_deaths
+from harness.history import Child, Held, History, Signalled
 from harness.page.tales import Delivery, Fate, Mark, Tale, moments, tales
 
 
@@ -36,6 +37,26 @@ def test_a_message_that_goes_well(tell: Any) -> None:
     assert (tale.fate, tale.effects, tale.sent) == (Fate.COMPLETED, 1, 0.1)
     assert names(delivery) == ["received", "claimed", "worked", "completed", "deleted"]
     assert delivery.hidden_until == 1.5, "the window ends with the delete"
+
+
+@pytest.mark.parametrize(("t", "seen"), [(0.9, False), (1.2, True), (1.6, False)])
+def test_a_stop_is_marked_on_what_its_consumer_holds(t: float, *, seen: bool, tell: Any) -> None:
+    signal = Signalled(t, "consumer-1", "SIGTERM")
+    (delivery,) = only(tell.good(signals=(signal,))).deliveries
+    assert (Mark("signalled", t, "SIGTERM") in delivery.marks) is seen
+    (other,) = only(tell.good(signals=(replace(signal, name="consumer-2"),))).deliveries
+    assert "signalled" not in names(other)
+
+
+def test_a_kill_by_the_runner_is_marked_once_at_its_time(tell: Any) -> None:
+    kill = Signalled(2.0, "consumer-1", "SIGKILL")
+    journal = with_deaths(tell.journal("consumer-1", *tell.done("a")[:2]), [kill])
+    children = (Child("consumer-1", -9, (-9,)),)
+    (delivery,) = only(
+        tell.good(consumers=(journal,), children=children, signals=(kill,))
+    ).deliveries
+    assert [mark.t for mark in delivery.marks if mark.name == "killed"] == [2.0]
+    assert "signalled" not in names(delivery)
 
 
 def test_a_window_that_runs_out_is_marked_once_it_has(tell: Any) -> None:

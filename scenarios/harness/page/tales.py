@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from harness.history import Event, History, Journal, Row
+from harness.history import Event, History, Journal, Row, Signalled
 
 TOLD = (
     "reason",
@@ -113,13 +113,16 @@ class _World:
     poison: frozenset[str]
     dead: frozenset[str]
     end: float
+    signals: tuple[Signalled, ...]
 
 
 def tales(history: History) -> list[Tale]:
     """Every message that was sent, the interesting ones first, else in order of sending."""
     found = _deliveries(history)
     rows = None if history.status is None else {key: history.row(key) for key in history.ids}
-    world = _World(rows, history.poison, history.dead_lettered, moments(history)[1])
+    told_to_stop = tuple(sent for sent in history.signals if not sent.fatal)
+    end = moments(history)[1]
+    world = _World(rows, history.poison, history.dead_lettered, end, told_to_stop)
     told = [_tale(event, found.get(event.data["id"], []), world) for event in history.sent]
     return sorted(told, key=lambda tale: (tale.interest, -tale.consumers, tale.sent))
 
@@ -141,7 +144,7 @@ def _tale(sent: Event, deliveries: list[Delivery], world: _World) -> Tale:
         poison=key in world.poison,
         effects=effects,
         sent=sent.t,
-        deliveries=tuple(_ended(deliveries, row, world.end, dead=dead)),
+        deliveries=tuple(_ended(deliveries, row, world, dead=dead)),
     )
 
 
@@ -215,21 +218,31 @@ def _mark(event: Event) -> Mark:
     return Mark(name, event.t, ", ".join(told)[:NOTE_LENGTH])
 
 
-def _ended(deliveries: list[Delivery], row: Row, end: float, *, dead: bool) -> list[Delivery]:
-    """With the marks that no process writes: what the tables, the clock and the DLQ tell."""
+def _ended(deliveries: list[Delivery], row: Row, world: _World, *, dead: bool) -> list[Delivery]:
+    """With the marks that no process writes: what tables, clock, DLQ and runner tell."""
     ended = []
     for delivery in deliveries:
-        marks = list(delivery.marks)
+        marks = [*delivery.marks, *_signalled(delivery, world.signals)]
         if row.get("claim") == delivery.digest and delivery.has("crash", "killed"):
             marks += _unspoken(delivery, row)
         out = delivery.visible_at[-1]
-        if delivery.hidden_until == out and out <= end:
+        if delivery.hidden_until == out and out <= world.end:
             marks.append(Mark("expired", out))
         if dead and delivery is deliveries[-1]:
             note = "by the first receive after its last window; SQS does not tell when"
             marks.append(Mark("dead_lettered", max(mark.t for mark in marks), note))
         ended.append(replace(delivery, marks=tuple(sorted(marks, key=lambda mark: mark.t))))
     return ended
+
+
+def _signalled(delivery: Delivery, signals: Iterable[Signalled]) -> list[Mark]:
+    """What its consumer was told while it held the delivery."""
+    closed = min((m.t for m in delivery.marks if m.name in CLOSING), default=float("inf"))
+    return [
+        Mark("signalled", sent.t, sent.signal)
+        for sent in signals
+        if sent.name == delivery.consumer and delivery.received <= sent.t <= closed
+    ]
 
 
 def _unspoken(delivery: Delivery, row: Row) -> list[Mark]:

@@ -24,8 +24,9 @@ from harness.checks import (
     scaled_out,
     worked_by,
 )
+from harness.deliveries import with_deaths
 from harness.findings import ask, worst
-from harness.history import Child, Held, History, Sample, Tick, Witness
+from harness.history import Child, Held, History, Sample, Signalled, Tick, Witness
 from harness.invariants import (
     attempts_are_deliveries,
     conservation,
@@ -369,6 +370,22 @@ def test_a_crash_after_the_write_may_hide_an_effect_but_no_other_crash(tell: Any
     hidden, plain = (tell.told(*tell.done("a")[:3], crash) for crash in at)
     assert ask(effects_per_message(1), hidden).verdict is PASS
     assert ask(effects_per_message(1), plain).verdict is FAIL
+
+
+def test_a_kill_that_is_declared_leaves_its_doubt_and_no_more(tell: Any) -> None:
+    """It may have written the effect, and deleted, and not lived to say either."""
+    kill = Signalled(2.0, "consumer-1", "SIGKILL")
+    ended = (Child("producer", 0, (0,)), Child("consumer-1", -9, (-9,)))
+    before_the_effect = with_deaths(tell.journal("consumer-1", *tell.done("a")[:3]), [kill])
+    history = tell.good(consumers=(before_the_effect,), children=ended, signals=(kill,))
+    assert ask(effects_per_message(1), history).verdict is PASS
+    assert (
+        ask(effects_per_message(1), replace(history, status={"a": tell.row(effects=2)})).verdict
+        is FAIL
+    )
+    before_the_delete = with_deaths(tell.journal("consumer-1", *tell.done("a")[:4]), [kill])
+    assert ask(queue_empty(), replace(history, consumers=(before_the_delete,))).verdict is PASS
+    assert ask(queue_empty(), history).verdict is FAIL
 
 
 def test_a_delete_that_a_crash_may_have_swallowed_is_settled_by_the_counts(tell: Any) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import evidence
-from harness.history import Child, Event, Held, History, Journal, Sample, Tick, Witness
+from harness.history import Child, Event, Held, History, Journal, Sample, Signalled, Tick, Witness
 
 ABOUT = {"given": {"messages": 2}, "queue_arn": "arn:q", "quiet_seconds": 0.5}
 
@@ -42,6 +42,22 @@ def test_everything_saved_is_read_back(tmp_path: Path) -> None:
     assert history.samples[0].backlog == 9
     assert history.scaling[0].desired == 2
     assert [journal.name for journal in history.consumers] == ["consumer-1"]
+
+
+def test_a_signal_is_read_back_and_a_kill_told_in_the_journal_that_it_ended(tmp_path: Path) -> None:
+    saved = folder(tmp_path)
+    kill = Signalled(5.0, "consumer-1", "SIGKILL")
+    evidence.append(saved, "signals.jsonl", kill)
+    names = {"id": "a", "sqs_id": "m", "delivery": "d"}
+    line = {"t": 1.0, "who": "consumer-7", "event": "received", **names}
+    (saved / "consumer-1.jsonl").write_text(json.dumps(line) + "\n")
+    evidence.save(
+        saved, "children.json", [{"name": "consumer-1", "code": -9, "allowed": [-9], "tail": []}]
+    )
+    history = evidence.load(saved)
+    assert history.signals == (kill,)
+    assert [event.name for event in history.consumers[0].events] == ["received", "killed"]
+    assert history.missing(Witness.CONSUMERS) is None, "the kill was declared, and is on record"
 
 
 @pytest.mark.parametrize("witness", list(Witness))

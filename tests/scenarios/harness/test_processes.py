@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,6 +77,31 @@ def test_a_stubborn_child_is_killed_with_its_children(
         pids = [int(pid) for pid in found.stdout.split()]
         assert len(pids) == 2
     wait_for(lambda: not any(map(alive, pids)))
+
+
+def test_a_frozen_child_is_woken_to_hear_that_it_is_to_end(
+    tmp_path: Path, watchdog: Watchdog
+) -> None:
+    polite = "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n" + ENDLESS
+    with Children(tmp_path, watchdog) as children:
+        child = children.start("consumer-1", python(tmp_path, polite), [7])
+        wait_for(child.tail)
+        child.process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+    assert child.code == 7
+    assert time.monotonic() - began < processes.STOP_SECONDS / 2
+
+
+def test_a_frozen_child_that_is_stubborn_is_killed(
+    tmp_path: Path, watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "STOP_SECONDS", 0.2)
+    with Children(tmp_path, watchdog) as children:
+        child = children.start("consumer-1", python(tmp_path, STUBBORN), [0])
+        wait_for(child.tail)
+        child.process.send_signal(signal.SIGSTOP)
+    assert child.code == -signal.SIGKILL
+    assert not alive(child.process.pid)
 
 
 def test_a_child_is_asked_once(tmp_path: Path, watchdog: Watchdog) -> None:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from harness.scenario import CRASHED, Consume, Each, Given, KeepUp, Options, Scenario, tuned
+from harness.scenario import (
+    CRASHED,
+    AwaitWork,
+    Consume,
+    Each,
+    Given,
+    KeepUp,
+    Options,
+    Scenario,
+    tuned,
+)
 
 PLAIN = Scenario("plain", "p", "happy", Given(5), [Consume(MAX_MESSAGES=10)], [])
 POISON = Scenario("poison", "p", "poison", Given(5, poison_every=2), [Consume()], [])
@@ -39,6 +49,20 @@ def test_a_crowd_that_waits_for_one_message_each_needs_so_many() -> None:
     assert tuned(crowd, Options(count=3)).given.messages == 3
     with pytest.raises(ValueError, match="scenario c needs at least 3 messages"):
         tuned(crowd, Options(count=2))
+
+
+def test_so_many_in_work_need_so_many_messages() -> None:
+    busy = Scenario("b", "p", "dup", Given(3), [Consume(stays=True), AwaitWork(3), Consume()], [])
+    assert tuned(busy, Options(count=3)).given.messages == 3
+    with pytest.raises(ValueError, match="scenario b needs at least 3 messages"):
+        tuned(busy, Options(count=2))
+
+
+def test_an_interruption_is_no_setting() -> None:
+    step = Consume(interrupts={"killed": "SIGKILL"}, MAX_MESSAGES=2)
+    assert step.interrupts == {"killed": "SIGKILL"}
+    assert step.settings == (("MAX_MESSAGES", 2),)
+    assert Consume().interrupts == {}
 
 
 def test_without_options_nothing_changes() -> None:

@@ -21,6 +21,8 @@ const MARKS = {
   abandoned: { symbol: "triangle-left-open", sign: "◁", word: "abandoned" },
   extended: { symbol: "triangle-up-open", sign: "△", word: "visibility extended" },
   extend_refused: { symbol: "triangle-up-open", sign: "△", colour: "unknown", word: "extension refused" },
+  extend_ended: { symbol: "triangle-up", sign: "▲", colour: "unknown", word: "extended no more: the limit", brief: "extended no more" },
+  signalled: { symbol: "hexagon-open", sign: "⬡", word: "consumer told to stop" },
   crash: { symbol: "x", sign: "✖", colour: "fail", word: "consumer crashed" },
   killed: { symbol: "x", sign: "✖", colour: "fail", word: "consumer killed" },
   expired: { symbol: "bowtie", sign: "⋈", colour: "unknown", word: "visibility ran out" },
