@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
@@ -95,3 +95,18 @@ def trace(history: History, ids: Sequence[str]) -> str:
     """The command that shows all that is known of these messages."""
     pattern = "|".join(dict.fromkeys(ids))
     return f"grep -E '{pattern}' {history.folder}/*.json*"
+
+
+def table(corner: str, heads: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
+    """For a finding to show: a row for each name, in columns that a terminal keeps apart."""
+    lines = [corner.ljust(12) + "".join(f"{head:>16}" for head in heads)]
+    lines += [name.ljust(12) + "".join(f"{cell:>16}" for cell in row) for name, row in rows.items()]
+    return "\n".join(lines)
+
+
+def span(seconds: Sequence[float]) -> str:
+    return f"{min(seconds):.2f} to {max(seconds):.2f}" if seconds else "-"
+
+
+def numbers(counts: Sequence[int]) -> str:
+    return " or ".join(map(str, sorted(set(counts)))) or "-"

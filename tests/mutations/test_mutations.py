@@ -32,6 +32,7 @@ NAMED = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-|index \d+")  # a message id, or it
 LEDGER, ROWS = "consumer/worker/ledger.py", "consumer/worker/rows.py"
 PIPELINE = "consumer/worker/pipeline.py"
 SAGA = "consumer/worker/saga.py"
+HOLDINGS, LOOP = "consumer/worker/holdings.py", "consumer/worker/loop.py"
 MOVER = "scripts/redriving/mover.py"
 FAULTS, INBOX = "consumer/worker/faults.py", "consumer/worker/inbox.py"
 
@@ -315,6 +316,70 @@ MUTATIONS = [
         ROWS,
         'f"{_NOT_COMPLETED} AND {_NOT_MINE}"',
         'f"({_NOT_COMPLETED} OR attribute_exists(message_id)) AND {_NOT_MINE}"',
+    ),
+    Mutation(
+        "a stop that gives nothing back",
+        "graceful-shutdown",
+        "given back at once",
+        HOLDINGS,
+        '        self._release(waiting, "shutdown")',
+        "        self._tally.count('released', len(waiting))",
+    ),
+    Mutation(
+        "a stop that does not wait for its work",
+        "graceful-shutdown",
+        "given back at once",
+        LOOP,
+        "        while self._running() and time.monotonic() < deadline:\n",
+        "        while self._running() and time.monotonic() < deadline - self._grace:\n",
+    ),
+    Mutation(
+        "a SIGTERM that nobody listens to",
+        "graceful-shutdown",
+        "processes ended as declared",
+        "consumer/worker/assembly.py",
+        "        signal.signal(number, loop.on_signal)",
+        "        signal.signal(number, signal.SIG_DFL)",
+    ),
+    Mutation(
+        "a receive that hides nothing",
+        "graceful-shutdown",
+        "hidden until it ran out",
+        INBOX,
+        "        return self._set_visibility(messages, seconds)",
+        "        return self._set_visibility(messages, 0)",
+    ),
+    Mutation(
+        "a heartbeat that extends nothing",
+        "heartbeat",
+        "receives",
+        HOLDINGS,
+        "taken = self._inbox.extend(messages, self._visibility)",
+        "taken = [True for _ in messages]",
+    ),
+    Mutation(
+        "a heartbeat without a limit",
+        "heartbeat",
+        "receives",
+        HOLDINGS,
+        "return min(self.limit, LONGEST_VISIBILITY - self.visibility)",
+        "return LONGEST_VISIBILITY - self.visibility",
+    ),
+    Mutation(
+        "a limit that is told and not kept",
+        "heartbeat",
+        "extended to the limit",
+        HOLDINGS,
+        "if m.handle not in self._lost and self._age(m) <= most]",
+        "if m]",
+    ),
+    Mutation(
+        "a late finish that has its effect again",
+        "heartbeat",
+        "late finish without effect",
+        LEDGER,
+        'REMOVE reason ADD effects :one",\n            _NOT_COMPLETED,',
+        'REMOVE reason ADD effects :one",\n            "attribute_exists(message_id)",',
     ),
 ]
 

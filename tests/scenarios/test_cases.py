@@ -34,7 +34,14 @@ def test_the_six_fast_ones_and_the_others() -> None:
         "side-effects",
     ]
     slow = {case.name for case in CASES if case.slow}
-    assert slow >= {"backpressure", "business-idempotency", "external-effects", "saga"}
+    assert slow >= {
+        "backpressure",
+        "business-idempotency",
+        "external-effects",
+        "graceful-shutdown",
+        "heartbeat",
+        "saga",
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -67,6 +74,18 @@ def test_every_setting_is_a_variable_of_the_consumer(case: Scenario) -> None:
         assert name in KNOWN
         if isinstance(value, str | int | float):
             KNOWN[name].parse(str(value))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_an_interruption_names_a_signal_for_each_arm_and_somebody_stays_for_it(
+    case: Scenario,
+) -> None:
+    steps = [step for step in case.when if isinstance(step, Consume)]
+    for place, step in enumerate(steps):
+        if step.interrupts:
+            assert step.interrupts.keys() == case.arms.keys()
+            assert set(step.interrupts.values()) <= {"SIGTERM", "SIGKILL"}
+            assert any(before.stays for before in steps[:place])
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -1,0 +1,43 @@
+"""A consumer is told to stop, or is killed, in the middle of its work."""
+
+from harness.checks import all_completed, dlq_holds, queue_empty
+from harness.handover import given_back_at_once, hidden_until_it_ran_out, sooner
+from harness.scenario import AwaitWork, Consume, Given, Scenario, Visibilities
+
+# Three lanes have a batch each, one message in work and the others behind it; the fourth waits in a
+# long poll. The heartbeat lets the batches be longer than the visibility timeout. A poll shorter
+# than that ends before anything comes back: a dead consumer's might still take it.
+SCENARIO = Scenario(
+    name="graceful-shutdown",
+    proves="a consumer that is told to stop finishes what it works on and gives back the rest at "
+    "once, while one that is killed keeps it all hidden until the visibility timeout runs out",
+    runs_on="crash",
+    given=Given(messages=18),
+    arms={"stopped": {}, "killed": {}},
+    when=[
+        Consume(
+            stays=True,
+            CONCURRENCY=4,
+            MAX_MESSAGES=6,
+            SLEEP_MIN_SECONDS=0.8,
+            SLEEP_MAX_SECONDS=0.8,
+            VISIBILITY_TIMEOUT_SECONDS=Visibilities(2),
+            HEARTBEAT_SECONDS=Visibilities(0.5),
+        ),
+        AwaitWork(messages=3),
+        Consume(
+            interrupts={"stopped": "SIGTERM", "killed": "SIGKILL"},
+            CONCURRENCY=4,
+            MAX_MESSAGES=6,
+        ),
+    ],
+    then=[
+        all_completed(),
+        queue_empty(),
+        dlq_holds(0),
+        given_back_at_once("stopped"),
+        hidden_until_it_ran_out("killed"),
+        sooner("stopped", "killed"),
+    ],
+    slow=True,
+)

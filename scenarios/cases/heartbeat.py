@@ -1,0 +1,43 @@
+"""Work takes three times as long as the visibility timeout."""
+
+from harness.checks import all_completed, dlq_holds, queue_empty, redelivered_after_visibility
+from harness.extending import extended_to_the_limit, late_finish_without_effect, receives
+from harness.scenario import ALL_MESSAGES, AwaitWork, Consume, Given, Scenario, Visibilities
+
+BEAT = {"HEARTBEAT_SECONDS": Visibilities(0.25)}
+
+# The holder takes every message before the heir is there. One that hangs is told from one that is
+# slow by the limit alone: here it is a visibility timeout, and the work three.
+SCENARIO = Scenario(
+    name="heartbeat",
+    proves="a heartbeat keeps long work to one delivery, and its limit brings back the messages "
+    "of an owner that hangs; a late finish has no effect",
+    runs_on="happy",
+    given=Given(messages=4),
+    arms={
+        "off": {},
+        "on": BEAT,
+        "hangs": {**BEAT, "HEARTBEAT_LIMIT_SECONDS": Visibilities(1)},
+    },
+    when=[
+        Consume(
+            stays=True,
+            CONCURRENCY=ALL_MESSAGES,
+            MESSAGE_LIMIT=ALL_MESSAGES,
+            LONG_SLEEP_SECONDS=Visibilities(3),
+            LONG_SLEEP_EVERY=1,
+        ),
+        AwaitWork(messages=ALL_MESSAGES),
+        Consume(),
+    ],
+    then=[
+        all_completed(),
+        queue_empty(),
+        dlq_holds(0),
+        receives(off=2, on=1, hangs=2),
+        redelivered_after_visibility(at_least=2),
+        extended_to_the_limit("hangs"),
+        late_finish_without_effect(("off", "hangs")),
+    ],
+    slow=True,
+)
