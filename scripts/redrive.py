@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
 from pathlib import Path
+from typing import TextIO
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / folder) for folder in ("scripts", "producer", "consumer")]
@@ -46,11 +49,22 @@ def main() -> int:
 
 
 def _say(line: str) -> None:
-    print(line)
+    print(_fitted(line, sys.stdout))
 
 
 def _complain(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(_fitted(line, sys.stderr), file=sys.stderr, flush=True)
+
+
+def _fitted(line: str, stream: TextIO) -> str:
+    """Broken between words on a terminal; one line in a file, since a log is searched."""
+    width = shutil.get_terminal_size().columns
+    if not stream.isatty() or len(line) <= width:
+        return line
+    words = textwrap.TextWrapper(
+        width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(words.fill(part) for part in line.splitlines())
 
 
 if __name__ == "__main__":

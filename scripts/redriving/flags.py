@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from redriving.exits import Exit
 from redriving.filters import compiled
 from sender.flags import PROFILE, REGION, URL, Kind
+from worker.business import BusinessKey
 
 
 class Verb(StrEnum):
@@ -74,12 +74,9 @@ def _fitting(pattern: str) -> Callable[[str], str]:
     return parse
 
 
-def _expression(text: str) -> Any:
-    return compiled(text)
-
-
 DLQ_ARN = _matching("the ARN of a queue", r"arn:[\w-]+:sqs:[\w-]+:\w+:[\w.-]+")
 TABLE = _matching("the name of a table; empty = none", r"[\w.:/-]{0,1024}")
+KEY = Kind("a JMESPath expression without a value for an empty payload", BusinessKey)
 TAG = _matching("1 to 64 of A-Z a-z 0-9 . _ -", r"[\w.-]{1,64}")
 FIFO_TOO = Kind(URL.allowed, _fitting(r"https?://[^/\s]+(/[^/\s]+)*/[A-Za-z0-9_-]{1,80}(\.fifo)?"))
 """A FIFO queue is refused later, with the reason."""
@@ -94,10 +91,14 @@ FLAGS = (
         *("status-table", TABLE, "", "where the reasons stand", OURS),
         "MESSAGE_STATUS_TABLE",
     ),
+    Flag(
+        *("idempotency-key", KEY, "", "what the consumer counts effects by, as its setting", OURS),
+        "IDEMPOTENCY_KEY",
+    ),
     Flag("region", REGION, "", "its region", EVERY, "AWS_REGION"),
     Flag("profile", PROFILE, "", "whose credentials to use (default: AWS_PROFILE)", EVERY),
     Flag(
-        *("filter", Kind("a JMESPath expression", _expression), ""),
+        *("filter", Kind("a JMESPath expression", compiled), ""),
         *("only messages for which this JMESPath expression is true", OURS),
     ),
     Flag("limit", _whole(0), "0", "at most so many messages; 0 = all", OURS),
@@ -139,13 +140,15 @@ FLAGS = (
 )
 NATIVE_RATE = _whole(0, 500)
 
-EPILOG = """A filter sees: id, message_id, payload, body, attributes, receive_count, replay_count,
-age_seconds, status and reason. Such as: --filter 'payload.poison && receive_count < `5`'
+EPILOG = """A filter sees: id, message_id, payload, body, attributes, receive_count,
+replay_count, age_seconds, status and reason. Such as:
+  --filter 'payload.poison && receive_count < `5`'
 
 environment, or a .env file at the root of the repository:
-  QUEUE_URL, DLQ_ARN, MESSAGE_STATUS_TABLE, AWS_REGION, AWS_PROFILE and all that boto3 itself reads
-  ENV_FILE      another .env; empty = none; no file is read where QUEUE_URL is set already
-  JOURNAL_PATH  the journal of the DLQ (default: one for each DLQ in .local/redrive/)
+  QUEUE_URL, DLQ_ARN, MESSAGE_STATUS_TABLE, IDEMPOTENCY_KEY, AWS_REGION,
+                AWS_PROFILE and all that boto3 itself reads
+  ENV_FILE      another .env; empty = none; not read where QUEUE_URL is set
+  JOURNAL_PATH  the journal of the DLQ (default: its own in .local/redrive/)
 
 exit codes:
 """ + "\n".join(f"  {code.value:<3} {code.meaning}" for code in Exit)

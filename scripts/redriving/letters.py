@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from redriving import tag
-from worker.message import digest_of, message_id
+from worker.message import Identity
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageAttributeValueOutputTypeDef as Attribute
@@ -29,21 +29,23 @@ class Letter:
     receives: int
     source_arn: str
     deadline: float
+    identity: Identity
     attributes: Mapping[str, Attribute]
     system: Mapping[str, str]
 
     @property
     def id(self) -> str:
-        """What the consumer keys it by (plans/ids.md)."""
-        return message_id(self.body, self.sqs_id)
+        return self.identity.id
 
     @property
-    def has_own_id(self) -> bool:
-        return self.id != self.sqs_id
+    def key(self) -> str:
+        """What the consumer records it under (plans/ids.md, plans/business-idempotency.md)."""
+        return self.identity.business_key or self.identity.id
 
     @property
-    def digest(self) -> str:
-        return digest_of(self.body)
+    def has_own_key(self) -> bool:
+        """Whether it is recorded under something that a move does not change."""
+        return self.key != self.sqs_id
 
     @property
     def tag(self) -> tag.Tag | None:
@@ -73,7 +75,7 @@ class Record:
 
     def says_done(self, letter: Letter) -> bool:
         """Whether the consumer's claim would find this very message done and delete it."""
-        return self.status == "COMPLETED" and self.digest in ("", letter.digest)
+        return self.status == "COMPLETED" and self.digest in ("", letter.identity.digest)
 
 
 NO_RECORD = Record()

@@ -72,7 +72,7 @@ class Mover:
         """Do with each what the rules say; returns how many were sent."""
         outgoing, finished, dropped = [], [], []
         for letter in letters:
-            record = records.get(letter.id, NO_RECORD)
+            record = records.get(letter.key, NO_RECORD)
             decision = decide(letter, record, self._rules, self._log.memory, self._time.now())
             self.tally.completed += record.says_done(letter)
             match decision.fate:
@@ -153,7 +153,7 @@ class Mover:
 
     def _goes_again(self, letter: Letter, answer: Answer) -> bool:
         """A message without an id is not sent again in doubt: nobody would know the second one."""
-        return answer.again and not answer.new_id and (letter.has_own_id or not answer.unknown)
+        return answer.again and not answer.new_id and (letter.has_own_key or not answer.unknown)
 
     def _delete(self, letters: Sequence[Letter], fate: Fate) -> None:
         """Delete from the DLQ, ten at a time, the refused ones again.

@@ -23,6 +23,7 @@ from redriving.errors import (
 )
 from redriving.letters import Letter
 from redriving.rules import BATCH, Outgoing
+from worker.message import Identity, identity_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -128,10 +129,11 @@ class Queues:
         sender: SQSClient,
         pair: Pair,
         visibility: int,
+        identify: Callable[[str, str], Identity] = identity_of,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sqs, self._sender, self.pair = sqs, sender, pair
-        self._visibility, self._clock = visibility, clock
+        self._visibility, self._identify, self._clock = visibility, identify, clock
 
     def receive(self, count: int) -> list[Letter]:
         """Up to `count` messages of the DLQ, hidden from others for the visibility timeout."""
@@ -145,7 +147,23 @@ class Queues:
             MessageSystemAttributeNames=["All"],
         )
         # Hidden at some moment of the call: from its begin on is what can be relied on.
-        return [_letter(raw, asked + self._visibility) for raw in answer.get("Messages", ())]
+        hidden_until = asked + self._visibility
+        return [self._letter(raw, hidden_until) for raw in answer.get("Messages", ())]
+
+    def _letter(self, raw: Any, deadline: float) -> Letter:
+        system: Mapping[str, str] = raw.get("Attributes", {})
+        return Letter(
+            sqs_id=raw["MessageId"],
+            handle=raw["ReceiptHandle"],
+            body=raw["Body"],
+            sent=int(system.get("SentTimestamp", 0)),
+            receives=int(system.get("ApproximateReceiveCount", 0)),
+            source_arn=system.get("DeadLetterQueueSourceArn", ""),
+            deadline=deadline,
+            identity=self._identify(raw["Body"], raw["MessageId"]),
+            attributes=raw.get("MessageAttributes", {}),
+            system={name: system[name] for name in SYSTEM if name in system},
+        )
 
     def send(self, messages: Sequence[Outgoing]) -> dict[str, Answer]:
         """One SendMessageBatch to the queue; an answer for each MessageId in the DLQ.
@@ -206,21 +224,6 @@ def _failures(failed: Sequence[Any], ids: Sequence[str]) -> dict[str, Answer]:
         )
         for one in failed
     }
-
-
-def _letter(raw: Any, deadline: float) -> Letter:
-    system: Mapping[str, str] = raw.get("Attributes", {})
-    return Letter(
-        sqs_id=raw["MessageId"],
-        handle=raw["ReceiptHandle"],
-        body=raw["Body"],
-        sent=int(system.get("SentTimestamp", 0)),
-        receives=int(system.get("ApproximateReceiveCount", 0)),
-        source_arn=system.get("DeadLetterQueueSourceArn", ""),
-        deadline=deadline,
-        attributes=raw.get("MessageAttributes", {}),
-        system={name: system[name] for name in SYSTEM if name in system},
-    )
 
 
 def _entry(place: int, message: Outgoing) -> Any:

@@ -95,7 +95,7 @@ def decide(letter: Letter, record: Record, rules: Rules, memory: Memory, now: fl
         return Decision(Fate.KEEP, why)
     if record.says_done(letter) and rules.drop_completed:
         return Decision(Fate.DROP)
-    why = Why.NOTHING if letter.has_own_id else _unknown_again(letter, record, rules, memory)
+    why = Why.NOTHING if letter.has_own_key else _unknown_again(letter, record, rules, memory)
     return Decision(Fate.KEEP, why) if why else _attributed(letter, rules)
 
 

@@ -24,6 +24,7 @@ from redriving.schedule import Schedule
 from redriving.settings import Settings
 from redriving.walk import Walk
 from sender.exits import Stop
+from worker.message import identity_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -67,7 +68,9 @@ class Run:
 
     def queues(self, pair: Pair) -> Queues:
         hidden = self.settings.visibility_timeout
-        return Queues(self.clients.sqs, self.clients.sender, pair, hidden)
+        key = self.settings.idempotency_key
+        identify = key.identify if key else identity_of
+        return Queues(self.clients.sqs, self.clients.sender, pair, hidden, identify)
 
     def records(self) -> Records:
         table = self.settings.status_table
@@ -101,9 +104,9 @@ def inspect(run: Run) -> Exit:
     rows = []
     with _given_back(walk, run):
         for letters in walk:
-            known = records.of(letter.id for letter in letters)
+            known = records.of(letter.key for letter in letters)
             for letter in letters:
-                record, now = known.get(letter.id, NO_RECORD), time.time()
+                record, now = known.get(letter.key, NO_RECORD), time.time()
                 decision = decide(letter, record, rules, memory, now)
                 if asked.dry_run or not decision.why.wanted:
                     rows.append(show.seen(letter, record, decision, now, body=asked.bodies))
@@ -144,7 +147,7 @@ def _move_all(run: Run, walk: Walk, schedule: Schedule, mover: Mover, records: R
     fates = mover.tally.fates
     try:
         for letters in walk:
-            known = records.of(letter.id for letter in letters)
+            known = records.of(letter.key for letter in letters)
             schedule.took(mover.take(letters, known))
             if time.monotonic() - told > PROGRESS_SECONDS:
                 told = time.monotonic()

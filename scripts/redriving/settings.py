@@ -14,8 +14,12 @@ from typing import Any
 from redriving.flags import EPILOG, FLAGS, NATIVE_RATE, Flag, Verb
 from redriving.rules import Filter
 from sender.env import EnvFileError, load
+from worker.business import BusinessKey
 
 JOURNALS = Path(__file__).resolve().parents[2] / ".local" / "redrive"
+
+
+NONE_WHERE_EMPTY = frozenset({"region", "profile", "filter", "idempotency-key"})
 
 
 class BadSettingsError(Exception):
@@ -34,6 +38,7 @@ class Settings:
     dlq_arn: str
     insist: bool
     status_table: str
+    idempotency_key: BusinessKey | None
     region: str | None
     profile: str | None
     filter: Filter | None
@@ -106,11 +111,11 @@ def _useless(verb: Verb, texts: Mapping[Flag, Any]) -> list[str]:
 
 
 def _of_this_queue(texts: Mapping[Flag, Any], variables: Mapping[str, str]) -> Mapping[str, str]:
-    """The environment without DLQ and table, where --queue-url names another queue than it does."""
+    """The environment, without what belongs to its queue where --queue-url names another one."""
     url = next(text for flag, text in texts.items() if flag.name == "queue-url")
     if url is None or url == variables.get("QUEUE_URL"):
         return variables
-    others = ("DLQ_ARN", "MESSAGE_STATUS_TABLE")
+    others = ("DLQ_ARN", "MESSAGE_STATUS_TABLE", "IDEMPOTENCY_KEY")
     return {name: value for name, value in variables.items() if name not in others}
 
 
@@ -124,7 +129,7 @@ def _values(
             continue
         name = flag.variable if given is None else f"--{flag.name}"
         text = variables.get(flag.variable, "") or flag.default if given is None else given
-        empty = None if flag.name in ("region", "profile", "filter") else ""
+        empty = None if flag.name in NONE_WHERE_EMPTY else ""
         try:
             values[flag.field] = flag.kind.parse(text) if text or given == "" else empty
         except ValueError:

@@ -13,13 +13,12 @@ from redriving.rules import Decision, Fate
 from redriving.tally import NAMED, Tally
 from worker.logs import printable
 
-ID_CHARACTERS, REASON_CHARACTERS, BODY_CHARACTERS = 48, 100, 400
+ID_CHARACTERS, REASON_CHARACTERS, BODY_CHARACTERS = 40, 100, 400
 
 
 def harmless(text: str, most: int) -> str:
     """One line without a character that a terminal obeys or that reorders text, cut to `most`."""
-    rest = f"... ({len(text)} characters)" if len(text) > most else ""
-    return printable(text[:most]) + rest
+    return printable(text if len(text) <= most else text[: most - 3] + "...")
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def seen(
         status=record.status,
         reason=record.reason,
         becomes=f"{becomes}: it {decision.why}" if decision.why else becomes,
-        body=letter.body[: BODY_CHARACTERS + 1] if body else "",
+        body=letter.body[: BODY_CHARACTERS + 1] if body else "",  # one more shows that it was cut
     )
 
 
@@ -71,13 +70,15 @@ def listing(rows: Sequence[Seen], *, dry_run: bool) -> Iterator[str]:
         yield f"  {count:>6}  {harmless(cause, REASON_CHARACTERS)}"
     if not rows:
         return
-    yield f"{'id':<48} {'MessageId':<36} {'age':>7} {'received':>8} {'moved':>5} {'bytes':>8}"
+    yield f"{'id':<42} {'age':>8} {'received':>8} {'moved':>5} {'bytes':>8}"
     for row in rows:
         numbers = f"{row.receive_count:>8} {row.replay_count:>5} {row.bytes:>8}"
-        name = harmless(row.id, ID_CHARACTERS)
-        yield f"{name:<48} {row.message_id:<36} {_age(row.age_seconds):>7} {numbers}"
+        name = harmless(row.id, ID_CHARACTERS) + ("*" if row.id == row.message_id else "")
+        yield f"{name:<42} {_age(row.age_seconds):>8} {numbers}"
         if row.body:
             yield f"    {harmless(row.body, BODY_CHARACTERS)}"
+    if any(row.id == row.message_id for row in rows):
+        yield "* no id of its own: this is its MessageId, which a move changes"
 
 
 def _cause(row: Seen) -> str:

@@ -113,6 +113,10 @@ def test_the_local_commands(clone: Path, local_port: int) -> None:
         "payload changed 2, no key 2",
         "stopped: signal",
         "in the DLQ: ",
+        "3  FAILED: rejected",  # bringing them back
+        "moved 3, kept",
+        "already done 1, failed 0",
+        "0 messages",
         "no tables",
         "PASS    happy",
         "PASS    crash",

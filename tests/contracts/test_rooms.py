@@ -157,13 +157,16 @@ ROOMS = (
     room(
         "scripts/redriving/runs.py",
         "boto3 botocore.config",
-        "redriving.* sender.exits sender.meter",
+        "redriving.* sender.exits sender.meter worker.message",
     ),
     room(
         "scripts/redriving/show.py",
         ours="redriving.letters redriving.native redriving.rules redriving.tally worker.logs",
     ),
-    room("scripts/redriving/*.py", ours="redriving.* sender.env sender.flags sender.pace"),
+    room(
+        "scripts/redriving/*.py",
+        ours="redriving.* sender.env sender.flags sender.pace worker.business worker.message",
+    ),
     room("scripts/redrive.py", ours="redriving.* sender.exits"),
     room("scripts/local_aws.py", "botocore.exceptions", "local_stack.*"),
     room("scripts/preflight.py"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import time
 import uuid
 from collections import Counter
@@ -15,6 +16,7 @@ import pytest
 
 from support.children import ROOT, Finished, Nursery, Process
 from support.queues import COUNTS, QueueSet, QueueSets
+from support.terminal import on_terminal
 from support.waiting import wait_for
 
 pytestmark = pytest.mark.integration
@@ -282,6 +284,18 @@ def test_the_producers_journal_beside_it_loses_nothing(
     ended = redrive(queues, "move", JOURNAL_PATH=shared).wait()
     assert "moved 5, kept 0" in ended.stdout, ended.output
     assert len(everything(queues, queues.queue_url)) == 5
+
+
+def test_it_fits_a_terminal(queue_set: QueueSets, tmp_path: Path) -> None:
+    queues = queue_set(wait=0)
+    dead(queues, *({"id": str(uuid.uuid4()), "x": "word " * 60} for _ in range(3)), "no JSON")
+    env = {**queues.env, "ENV_FILE": "", "JOURNAL_PATH": str(tmp_path / "run.jsonl")}
+    door = [sys.executable, "scripts/redrive.py"]
+    for arguments, code in ((["--help"], 0), (["inspect", "--bodies"], 0), (["move"], 1)):
+        seen = on_terminal([*door, *arguments], env)
+        assert seen.code == code, seen.raw
+        long = [line for line in seen.lines if len(line) > 80 and " " in line.strip()]
+        assert not long
 
 
 def test_native_is_refused_where_the_service_does_not_know_it(

@@ -16,6 +16,7 @@ from redriving.queues import Answer
 from redriving.rules import Outgoing, Rules
 from redriving.runlog import RunLog
 from redriving.walk import Walk
+from worker.message import identity_of
 
 QUEUE_ARN = "arn:aws:sqs:us-west-1:000000000000:q"
 VISIBILITY = 30
@@ -37,8 +38,8 @@ def letter(body: str | Mapping[str, Any] = '{"id": "a"}', **changes: Any) -> Let
         "deadline": 1e9,
         "attributes": {},
         "system": {},
-    }
-    return Letter(**(fields | changes))
+    } | changes
+    return Letter(**{"identity": identity_of(fields["body"], fields["sqs_id"]), **fields})
 
 
 def rules(**changes: Any) -> Rules:

@@ -304,7 +304,7 @@ def test_what_is_completed_is_sent_or_dropped_as_asked(log: Path) -> None:
         world = World()
         world.put({"id": "a"})
         (found,) = world.receive(1)
-        done = {"a": Record("COMPLETED", digest=found.digest)}
+        done = {"a": Record("COMPLETED", digest=found.identity.digest)}
         with RunLog(log.with_name(f"{drop}.jsonl")) as journal:
             mover = mover_in(world, journal, rules(drop_completed=drop))
             mover.take([found], done)

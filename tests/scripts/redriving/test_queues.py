@@ -143,7 +143,7 @@ def test_a_message_keeps_its_attributes_its_trace_and_its_group(stub: Stub) -> N
         "MessageAttributes": attributes,
     }
     stubber.add_response("receive_message", {"Messages": [raw]})
-    queues = Queues(sqs, sqs, PAIR, 30, lambda: 100.0)
+    queues = Queues(sqs, sqs, PAIR, 30, clock=lambda: 100.0)
     (found,) = queues.receive(1)
     assert (found.sent, found.receives, found.deadline) == (12, 3, 130.0)
     entry = {

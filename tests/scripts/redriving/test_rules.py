@@ -12,6 +12,7 @@ from redriving.filters import compiled
 from redriving.letters import NO_RECORD, Letter, Record, document
 from redriving.rules import BATCH_BYTES, Decision, Fate, Memory, Outgoing, Why, decide, packed
 from support.letters import letter, rules
+from worker.message import Identity
 
 NOW = 1_700_000_100.0
 NO_ID = "no JSON"
@@ -71,7 +72,7 @@ def test_by_what_it_is(one: Letter, asked: dict[str, Any], fate: Fate, why: Why)
 
 def test_what_is_completed_is_sent_unless_asked_to_be_dropped() -> None:
     one = letter()
-    done = Record("COMPLETED", digest=one.digest)
+    done = Record("COMPLETED", digest=one.identity.digest)
     assert decided(one, done).fate is Fate.MOVE
     assert decided(one, done, drop_completed=True).fate is Fate.DROP
 
@@ -85,12 +86,15 @@ def test_another_body_under_a_completed_id_is_not_dropped() -> None:
 @pytest.mark.parametrize("status", ["STARTED", "FAILED"])
 def test_what_is_not_completed_is_never_dropped(status: str) -> None:
     one = letter()
-    assert decided(one, Record(status, digest=one.digest), drop_completed=True).fate is Fate.MOVE
+    assert (
+        decided(one, Record(status, digest=one.identity.digest), drop_completed=True).fate
+        is Fate.MOVE
+    )
 
 
 def test_what_is_completed_under_its_message_id_is_never_sent() -> None:
     one = letter(NO_ID)
-    done = Record("COMPLETED", digest=one.digest)
+    done = Record("COMPLETED", digest=one.identity.digest)
     assert decided(one, done, allow_new_ids=True).why is Why.COMPLETED
     assert decided(one, done, drop_completed=True).fate is Fate.DROP
 
@@ -133,6 +137,17 @@ def test_a_filter_sees_all_that_is_known() -> None:
         "status": "FAILED",
         "reason": "too slow",
     }
+
+
+def test_a_business_key_lives_through_a_move_as_an_id_does() -> None:
+    known = Identity("m-1", "digest", business_key="key#A17")
+    one = letter({"order_id": "A17"}, identity=known)
+    assert decided(one).fate is Fate.MOVE
+    done = Record("COMPLETED", digest="digest")
+    assert decided(one, done).fate is Fate.MOVE
+    assert decided(one, done, drop_completed=True).fate is Fate.DROP
+    without = letter({"x": 1}, identity=Identity("m-1", "digest", unkeyed="no order_id"))
+    assert decided(without).why is Why.NO_ID
 
 
 @pytest.mark.parametrize("value", ["null", "false", '""', "[]", "{}"])

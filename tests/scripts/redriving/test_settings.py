@@ -62,6 +62,16 @@ def test_another_queue_takes_neither_dlq_nor_table_of_the_environment() -> None:
     assert (same.dlq_arn, same.status_table) == (ARN, "status")
 
 
+def test_the_consumers_key_is_used_if_it_is_of_this_queue() -> None:
+    key = of(IDEMPOTENCY_KEY="[order_id, action]").idempotency_key
+    assert key is not None
+    found = key.identify('{"id": "a", "order_id": "A17", "action": "charge"}', "m-1")
+    assert found.business_key == 'key#["A17","charge"]'
+    assert of("--queue-url", OTHER, IDEMPOTENCY_KEY="order_id").idempotency_key is None
+    assert "IDEMPOTENCY_KEY='a b'" in refused(IDEMPOTENCY_KEY="a b")
+    assert "--idempotency-key='`1`'" in refused("--idempotency-key", "`1`")
+
+
 def test_a_table_can_be_done_without() -> None:
     assert of("--status-table", "").status_table == ""
     assert of(MESSAGE_STATUS_TABLE="").status_table == ""

@@ -26,11 +26,11 @@ HOSTILE = [
 ]
 
 
-@given(st.text(st.characters(exclude_categories=())), st.integers(1, 50))
+@given(st.text(st.characters(exclude_categories=())), st.integers(4, 50))
 def test_nothing_that_a_terminal_obeys_is_left(text: str, most: int) -> None:
     shown = harmless(text, most)
     assert not [c for c in shown if unicodedata.category(c)[0] in "CZ" and c != " "]
-    assert len(shown) <= 10 * most + 40
+    assert len(shown) <= 10 * most + 3
     shown.encode()
 
 
@@ -58,7 +58,7 @@ def test_a_body_is_not_shown_unless_it_is_asked_for() -> None:
 
 def test_a_huge_body_takes_one_line_and_little_memory() -> None:
     rows = [seen(letter("x" * 1_000_000), NO_RECORD, MOVE, 1e9, body=True)]
-    assert max(map(len, listing(rows, dry_run=False))) < 500
+    assert max(map(len, listing(rows, dry_run=False))) <= 404
     assert len(rows[0].body) < 500
     assert rows[0].bytes == 1_000_000
 
