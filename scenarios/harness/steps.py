@@ -163,6 +163,8 @@ def _counted(stage: Stage) -> str:
 def _run_script(stage: Stage, step: RunScript) -> None:
     script = stage.start_script(step)
     stage.wait_until(f"{step.script} to end", lambda: "" if script.code is not None else "it runs")
+    if not script.as_declared:
+        stage.await_start(script)  # one that wrote nothing was never under way
     stage.dead.clear()  # it may have moved what was seen there
 
 

@@ -136,7 +136,7 @@ def move(run: Run) -> Exit:
         for line in show.summary(mover.tally, run.clients.calls()):
             run.say(line)
         counts = {fate.name.lower(): count for fate, count in mover.tally.fates.items()}
-        log.write([{"event": "stop", "run": asked.run, **counts}])
+        log.write([{"event": "summary", "calls": run.clients.calls(), "run": asked.run, **counts}])
     if run.stopped():
         run.note("stopped; run it again to go on")
     return run.ended(code if code or mover.tally.whole else Exit.FAILED)

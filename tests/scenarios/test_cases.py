@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from harness.scenario import CRASHED, MAX_RECEIVES, OK, Address, Consume, KeepUp, Scenario
+from harness.scenario import (
+    CRASHED,
+    MAX_RECEIVES,
+    OK,
+    Address,
+    Consume,
+    KeepUp,
+    RunScript,
+    Scenario,
+)
 from harness.stage import BASICS
 from local_stack.blueprint import read_blueprint
 from run import cases
@@ -96,6 +105,13 @@ def test_every_service_is_a_program_and_every_address_one_of_the_services(case: 
     arms = [tuple(settings.items()) for settings in case.arms.values()]
     addresses = {v.service for _, v in chain(*steps, *arms) if isinstance(v, Address)}
     assert addresses == {service.name for service in case.services}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_script_is_a_program(case: Scenario) -> None:
+    for step in case.when:
+        if isinstance(step, RunScript):
+            assert (ROOT / "scripts" / step.script).is_file()
 
 
 def test_what_the_harness_adds_is_a_variable_too() -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from harness.deliveries import with_deaths
-from harness.history import Child, Held, History, Signalled
-from harness.page.tales import Delivery, Fate, Mark, Tale, moments, tales
+from harness.history import Child, Event, Held, History, Journal, Signalled
+from harness.page.marks import Delivery, Mark
+from harness.page.tales import Fate, Tale, moments, tales
 
 
 def only(history: History) -> Tale:
@@ -142,6 +143,16 @@ def test_a_dead_lettered_message_ends_with_that(tell: Any) -> None:
     first, second = only(late(history)).deliveries
     assert "dead_lettered" not in names(first)
     assert names(second)[-2:] == ["expired", "dead_lettered"]
+
+
+def test_a_move_out_of_the_dlq_is_marked_on_the_delivery_before_it(tell: Any) -> None:
+    told = [*tell.rejected("a"), *tell.rejected("a", 4.0, 2), *tell.done("a", 9.0)]
+    move = Event(8.0, "redrive", "sent", 1, {"id": "a", "sqs_id": "old", "new_sqs_id": "new"})
+    history = tell.told(*told, scripts=(Journal("script-1-redrive", (move,)),))
+    first, second, third = only(late(history)).deliveries
+    assert names(second)[-1] == "moved_back"
+    assert second.marks[-1].note == "as new, a new message"
+    assert "moved_back" not in names(first) + names(third)
 
 
 def test_the_interesting_come_first(tell: Any) -> None:

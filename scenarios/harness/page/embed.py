@@ -7,7 +7,8 @@ from typing import Any
 
 from harness.history import History
 from harness.page.costs import REFERENCE, Cost
-from harness.page.tales import Delivery, Tale, moments, tales
+from harness.page.marks import Delivery
+from harness.page.tales import Tale, moments, tales
 
 MOST_MESSAGES = 20_000  # that one scenario's timeline holds; the interesting ones come first
 DIGITS = 4  # of seconds

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.history import Event, History, Journal, Row, Signalled
+from harness.page.marks import CLOSING, Delivery, Mark, ended, moved
 
 TOLD = (
     "reason",
@@ -17,21 +18,6 @@ TOLD = (
 )  # fields of an event that a reader wants to see
 NOTE_LENGTH = 300  # characters; a reason may carry a whole hostile body
 
-# After these the consumer holds the delivery no longer, so its death cannot strike it.
-CLOSING = frozenset(
-    [
-        "deleted",
-        "delete_stale",
-        "delete_unknown",
-        "released",
-        "abandoned",
-        "failed",
-        "claim_unknown",
-        "complete_unknown",
-    ]
-)
-GONE = frozenset(("deleted", "released"))  # what ends the visibility window early
-
 
 class Fate(StrEnum):
     """Where a message was at the end; in the order of a reader's interest."""
@@ -40,40 +26,6 @@ class Fate(StrEnum):
     UNSETTLED = "unsettled"
     DEAD = "in the DLQ"
     COMPLETED = "completed"
-
-
-@dataclass(frozen=True)
-class Mark:
-    """One thing that happened to a delivery.
-
-    The name is an event's, or one of those that no process writes: expired, dead_lettered, killed,
-    and found_completed for a completion that found the effect made.
-    """
-
-    name: str
-    t: float
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """`visible_at`: when its window was to end, first as received, then as extended."""
-
-    consumer: str
-    digest: str
-    receive_count: int
-    received: float
-    visible_at: tuple[float, ...]
-    marks: tuple[Mark, ...]
-
-    @property
-    def hidden_until(self) -> float:
-        """When the window ended: by running out, or by a delete or a release before that."""
-        gone = [mark.t for mark in self.marks if mark.name in GONE]
-        return min([self.visible_at[-1], *gone])
-
-    def has(self, *names: str) -> bool:
-        return any(mark.name in names for mark in self.marks)
 
 
 @dataclass(frozen=True)
@@ -107,9 +59,13 @@ class Tale:
 
 @dataclass(frozen=True)
 class _World:
-    """What others than the consumers saw; `rows` is None where the tables were not read."""
+    """What others than the consumers saw; `rows` is None where the tables were not read.
+
+    `moves`: by message, when a script moved it out of the DLQ.
+    """
 
     rows: Mapping[str, Row] | None
+    moves: Mapping[str | None, Sequence[Event]]
     poison: frozenset[str]
     dead: frozenset[str]
     end: float
@@ -122,7 +78,10 @@ def tales(history: History) -> list[Tale]:
     rows = None if history.status is None else {key: history.row(key) for key in history.ids}
     told_to_stop = tuple(sent for sent in history.signals if not sent.fatal)
     end = moments(history)[1]
-    world = _World(rows, history.poison, history.dead_lettered, end, told_to_stop)
+    moves: dict[str | None, list[Event]] = {}
+    for event in history.scripted("sent"):
+        moves.setdefault(event.id, []).append(event)
+    world = _World(rows, moves, history.poison, history.dead_lettered, end, told_to_stop)
     told = [_tale(event, found.get(event.data["id"], []), world) for event in history.sent]
     return sorted(told, key=lambda tale: (tale.interest, -tale.consumers, tale.sent))
 
@@ -144,7 +103,12 @@ def _tale(sent: Event, deliveries: list[Delivery], world: _World) -> Tale:
         poison=key in world.poison,
         effects=effects,
         sent=sent.t,
-        deliveries=tuple(_ended(deliveries, row, world, dead=dead)),
+        deliveries=tuple(
+            moved(
+                ended(deliveries, row, world.end, world.signals, dead=dead),
+                world.moves.get(key, ()),
+            )
+        ),
     )
 
 
@@ -216,39 +180,3 @@ def _mark(event: Event) -> Mark:
     found = event.name == "completed" and event.data.get("effect") is False
     name = "found_completed" if found else event.name
     return Mark(name, event.t, ", ".join(told)[:NOTE_LENGTH])
-
-
-def _ended(deliveries: list[Delivery], row: Row, world: _World, *, dead: bool) -> list[Delivery]:
-    """With the marks that no process writes: what tables, clock, DLQ and runner tell."""
-    ended = []
-    for delivery in deliveries:
-        marks = [*delivery.marks, *_signalled(delivery, world.signals)]
-        if row.get("claim") == delivery.digest and delivery.has("crash", "killed"):
-            marks += _unspoken(delivery, row)
-        out = delivery.visible_at[-1]
-        if delivery.hidden_until == out and out <= world.end:
-            marks.append(Mark("expired", out))
-        if dead and delivery is deliveries[-1]:
-            note = "by the first receive after its last window; SQS does not tell when"
-            marks.append(Mark("dead_lettered", max(mark.t for mark in marks), note))
-        ended.append(replace(delivery, marks=tuple(sorted(marks, key=lambda mark: mark.t))))
-    return ended
-
-
-def _signalled(delivery: Delivery, signals: Iterable[Signalled]) -> list[Mark]:
-    """What its consumer was told while it held the delivery."""
-    closed = min((m.t for m in delivery.marks if m.name in CLOSING), default=float("inf"))
-    return [
-        Mark("signalled", sent.t, sent.signal)
-        for sent in signals
-        if sent.name == delivery.consumer and delivery.received <= sent.t <= closed
-    ]
-
-
-def _unspoken(delivery: Delivery, row: Row) -> list[Mark]:
-    """The completion that a consumer made and did not live to write down."""
-    if "completed_at" not in row or delivery.has("completed", "found_completed"):
-        return []
-    death = next(mark.t for mark in delivery.marks if mark.name in ("crash", "killed"))
-    note = "as the status row tells; its consumer did not live to say so"
-    return [Mark("completed", min(float(row["completed_at"]), death), note)]

@@ -28,6 +28,7 @@ const MARKS = {
   expired: { symbol: "bowtie", sign: "⋈", colour: "unknown", word: "visibility ran out" },
   saga: { symbol: "asterisk-open", sign: "∗", word: "saga step" },
   dead_lettered: { symbol: "star", sign: "★", colour: "fail", word: "moved to the DLQ", brief: "to the DLQ" },
+  moved_back: { symbol: "star-open", sign: "☆", word: "moved back from the DLQ", brief: "moved back" },
 };
 
 function markOf(name) {

@@ -120,7 +120,7 @@ function placeDelivery(state, parts, lane, one, row) {
     fill: faded(colour, 0.17), line: faded(colour, 0.6),
     hover: `${name}<br>hidden from ${seconds(one.received)} to ${seconds(one.hiddenUntil)}`,
   });
-  const last = Math.max(one.received, ...one.marks.filter((m) => !["expired", "dead_lettered"].includes(m.name)).map((m) => m.t));
+  const last = Math.max(one.received, ...one.marks.filter((m) => !["expired", "dead_lettered", "moved_back"].includes(m.name)).map((m) => m.t));
   addBar(parts.held, lane, row, [one.received, last], { fill: colour, hover: `${name}<br>held for ${seconds(last - one.received)}` });
   const work = workOf(one, data.end);
   if (work) {
