@@ -37,7 +37,7 @@ output "settings" {
   }
 }
 
-# The documents are no secrets: `sensitive` only keeps three long lines out of every apply.
+# The documents are no secrets: `sensitive` only keeps four long lines out of every apply.
 # Read one with: terraform -chdir=terraform output -raw consumer_policy
 output "producer_policy" {
   description = "Least-privilege IAM policy (JSON) of a producer."
@@ -52,7 +52,13 @@ output "consumer_policy" {
 }
 
 output "runner_policy" {
-  description = "Least-privilege IAM policy (JSON) of the scenario runner, beside the other two."
+  description = "Least-privilege IAM policy (JSON) of the scenario runner, beside the other three."
   value       = local.policies.runner
+  sensitive   = true
+}
+
+output "redrive_policy" {
+  description = "Least-privilege IAM policy (JSON) of scripts/redrive.py."
+  value       = local.policies.redrive
   sensitive   = true
 }

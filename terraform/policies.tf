@@ -19,10 +19,11 @@ locals {
     })
   }
 
-  all_queues = values(local.queue_arns)
-  all_dlqs   = values(local.dlq_arns)
-  table_base = "arn:${data.aws_partition.current.partition}:dynamodb:${var.aws_region}:${data.aws_caller_identity.current.account_id}:table"
-  all_tables = [for name in keys(local.tables) : "${local.table_base}/${var.project_name}-${name}"]
+  all_queues    = values(local.queue_arns)
+  all_dlqs      = values(local.dlq_arns)
+  table_base    = "arn:${data.aws_partition.current.partition}:dynamodb:${var.aws_region}:${data.aws_caller_identity.current.account_id}:table"
+  all_tables    = [for name in keys(local.tables) : "${local.table_base}/${var.project_name}-${name}"]
+  status_tables = [for arn in local.all_tables : arn if endswith(arn, "-message-status")]
 
   statements = {
     producer = [
@@ -48,7 +49,7 @@ locals {
       },
     ]
     # The runner starts producer and consumers, which use its credentials unless told otherwise:
-    # attach all three where one user does everything. sts:GetCallerIdentity needs no permission.
+    # attach all four where one user does everything. sts:GetCallerIdentity needs no permission.
     runner = [
       {
         Sid      = "WatchAndDrain"
@@ -62,6 +63,27 @@ locals {
         ]
       },
       { Sid = "Judge", Resource = local.all_tables, Action = ["dynamodb:BatchGetItem"] },
+    ]
+    # For scripts/redrive.py; without `move` it neither sends nor deletes. --native needs more, see
+    # plans/redrive.md.
+    redrive = [
+      {
+        Sid      = "TakeOut"
+        Resource = local.all_dlqs
+        Action = [
+          "sqs:GetQueueUrl",
+          "sqs:GetQueueAttributes",
+          "sqs:ReceiveMessage",
+          "sqs:DeleteMessage",
+          "sqs:ChangeMessageVisibility",
+        ]
+      },
+      {
+        Sid      = "PutBack"
+        Resource = local.all_queues
+        Action   = ["sqs:GetQueueAttributes", "sqs:SendMessage"]
+      },
+      { Sid = "Explain", Resource = local.status_tables, Action = ["dynamodb:BatchGetItem"] },
     ]
   }
 

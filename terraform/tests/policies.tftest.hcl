@@ -45,11 +45,11 @@ run "roles_reach_their_own_resources_only" {
     error_message = "a consumer must not reach a DLQ: SQS itself moves messages there"
   }
   assert {
-    condition     = alltrue([for document in [output.producer_policy, output.consumer_policy, output.runner_policy] : !strcontains(document, "*")])
+    condition     = alltrue([for document in [output.producer_policy, output.consumer_policy, output.runner_policy, output.redrive_policy] : !strcontains(document, "*")])
     error_message = "no role policy may have a wildcard"
   }
   assert {
-    condition     = alltrue([for document in [output.producer_policy, output.consumer_policy, output.runner_policy] : length(document) < 6144])
+    condition     = alltrue([for document in [output.producer_policy, output.consumer_policy, output.runner_policy, output.redrive_policy] : length(document) < 6144])
     error_message = "a managed policy may have 6,144 characters"
   }
 }
@@ -63,7 +63,7 @@ run "five_sets_fit_a_managed_policy" {
   }
 
   assert {
-    condition     = alltrue([for document in [output.producer_policy, output.consumer_policy, output.runner_policy] : length(document) < 6144])
+    condition     = alltrue([for document in [output.producer_policy, output.consumer_policy, output.runner_policy, output.redrive_policy] : length(document) < 6144])
     error_message = "a managed policy may have 6,144 characters"
   }
 }

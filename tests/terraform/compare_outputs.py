@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 from local_aws import provision
 
-POLICIES = {"producer_policy", "consumer_policy", "runner_policy"}
+POLICIES = {"producer_policy", "consumer_policy", "runner_policy", "redrive_policy"}
 
 applied = json.loads(Path(sys.argv[1]).read_text())
 provisioned = provision(os.environ["AWS_ENDPOINT_URL"])

@@ -18,7 +18,7 @@ import pytest
 
 from local_aws import Stack, child_environment, provision
 from local_stack.provision import local_session
-from support.children import CONSUMER, Nursery
+from support.children import CONSUMER, ROOT, Nursery
 from support.environment import base_environment
 from support.proxy import COUNT_EVERYTHING, Proxy
 from support.queues import REGION
@@ -67,7 +67,9 @@ def calls(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Calls:
     try:
         runner = _run_all(proxy, outputs, folder)
         _run_with_heartbeat(stack, proxy, provisioned, folder)
-        roles = {"runner": runner, "producer": set[str](), "consumer": set[str]()}
+        _redrive_what_it_must_keep(stack, proxy, provisioned, folder)
+        roles = {"runner": runner}
+        roles |= {door: set[str]() for door in ("producer", "consumer", "redrive")}
         for journal in folder.glob("reports/**/*.jsonl"):
             for event in map(json.loads, journal.read_text().splitlines()):
                 if event.get("event") == "summary":
@@ -107,13 +109,32 @@ def _run_with_heartbeat(stack: Stack, proxy: Proxy, outputs: dict[str, Any], fol
     assert done.code == 0, done.output
 
 
+def _redrive_what_it_must_keep(
+    stack: Stack, proxy: Proxy, outputs: dict[str, Any], folder: Path
+) -> None:
+    """In the scenario all is moved, so nothing is given back there."""
+    url = outputs["queue_url"]["value"]
+    sqs = local_session(REGION).client("sqs", endpoint_url=stack.endpoint)
+    sqs.send_message(QueueUrl=f"{url}-dlq", MessageBody="no id")
+    nursery = Nursery(folder / "redrive")
+    settings = {"QUEUE_URL": url, "JOURNAL_PATH": str(folder / "reports" / "redrive.jsonl")}
+    try:
+        door = (ROOT / "scripts", "redrive.py")
+        done = nursery.start(
+            door, ["move"], {**child_environment(proxy.endpoint, REGION), **settings}
+        )
+        assert done.wait().code == 1, done.output
+    finally:
+        nursery.reap()
+
+
 def allowed(planned: dict[str, Any], role: str) -> set[str]:
     """The actions of a role's policy, as planned."""
     document = json.loads(planned["planned_values"]["outputs"][f"{role}_policy"]["value"])
     return {action for statement in document["Statement"] for action in statement["Action"]}
 
 
-@pytest.mark.parametrize("role", ["producer", "consumer", "runner"])
+@pytest.mark.parametrize("role", ["producer", "consumer", "runner", "redrive"])
 def test_none_missing_none_spare(planned: dict[str, Any], calls: Calls, role: str) -> None:
     needed = set[str]().union(*(ACTIONS[call] for call in calls.roles[role]))
     assert allowed(planned, role) == needed
