@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 from itertools import chain
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from harness.scenario import (
 from harness.stage import BASICS
 from local_stack.blueprint import read_blueprint
 from run import cases
+from sender.flags import FLAGS
 from support.children import ROOT
 from support.questions import QUESTIONS
 from worker.exits import Exit
@@ -70,6 +72,14 @@ def test_a_case_is_whole(case: Scenario) -> None:
     assert case.proves
     assert case.when
     assert case.then
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_fields_are_for_each_message_and_the_producer_takes_them(case: Scenario) -> None:
+    assert len(case.given.fields) in (0, case.given.messages)
+    (flag,) = [flag for flag in FLAGS if flag.name == "fields"]
+    if case.given.fields:
+        flag.kind.parse(json.dumps(case.given.fields, default=lambda fresh: fresh.name))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

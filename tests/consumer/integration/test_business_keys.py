@@ -1,6 +1,7 @@
 """Two messages about one order, on a real queue: one effect, whoever dies and however they meet."""
 
 import json
+import random
 import time
 from itertools import product
 
@@ -126,6 +127,33 @@ def test_a_message_takes_over_from_one_whose_consumer_was_killed(
     assert ended.code == 0, ended.output
     assert journal.events("deleted")[-1]["id"] == "m-1"
     assert_one_effect(made, journal, DEATHS[point])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transactional", ["0", "1"])
+def test_kill_9_at_any_moment(
+    start_consumer, run_consumer, queue_set, journal, transactional
+) -> None:
+    """100 orders, each of them twice, under ten lanes that die four times."""
+    made = queue_set(visibility=1, max_receive_count=10)
+    bodies = [order(f"m-{n}", order_id=f"o-{n % 100}") for n in range(200)]
+    random.shuffle(bodies)
+    made.send(*bodies)
+    mode = {"USE_TRANSACTIONAL_WRITES": transactional, "CONCURRENCY": "10", "COMMIT_BATCH": "10"}
+    settings = env(made, journal, mode, WAIT_TIME_SECONDS="0")
+    for _ in range(4):
+        child = start_consumer(settings)
+        seen = journal.count("received")
+        wait_for(lambda seen=seen: journal.count("received") > seen, what="a receive")
+        time.sleep(random.uniform(0, 0.25))
+        child.kill()
+    ended = run_consumer({**settings, "IDLE_TIMEOUT_SECONDS": "3"}, 60)
+    assert ended.code == 0, ended.output
+    rows = made.status_rows()
+    assert rows.keys() == made.completed_rows().keys()
+    assert rows.keys() == {f'key#["o-{n}","charge"]' for n in range(100)}
+    assert {(row["status"], row["effects"]) for row in rows.values()} == {("COMPLETED", 1)}
+    assert (made.depth(), made.dlq_messages()) == (0, [])
 
 
 @in_every_mode

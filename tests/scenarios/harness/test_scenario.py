@@ -18,6 +18,7 @@ from harness.scenario import (
 
 PLAIN = Scenario("plain", "p", "happy", Given(5), [Consume(MAX_MESSAGES=10)], [])
 POISON = Scenario("poison", "p", "poison", Given(5, poison_every=2), [Consume()], [])
+TOLD = Scenario("told", "p", "dup", Given(1, fields=[{"order_id": "A17"}]), [Consume()], [])
 FLOOD = Scenario("flood", "p", "backpressure", Given(0), [KeepUp(8, 0.5, 4, 8)], [])
 
 
@@ -80,6 +81,7 @@ def test_options_go_where_they_belong() -> None:
     ("scenario", "options", "named"),
     [
         (PLAIN, Options(poison_every=2), "poison-every"),
+        (TOLD, Options(count=9), "count"),
         (PLAIN, Options(max_consumers=2), "max-consumers"),
         (PLAIN, Options(work_seconds=2.0, target_latency=1.0), "target-latency, work-seconds"),
         (FLOOD, Options(count=5), "count"),
