@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from redriving.errors import RefusedError
 from redriving.letters import NO_RECORD, Letter, Record
 from redriving.queues import Answer
-from redriving.rules import BATCH, Decision, Fate, Memory, Outgoing, Rules, decide, packed
+from redriving.rules import BATCH, Fate, Memory, Outgoing, Rules, decide, packed
 from redriving.tally import Tally
 
 TRIES = 6  # calls that a message is part of at most
@@ -83,14 +83,10 @@ class Mover:
                 case Fate.DROP:
                     dropped.append(letter)
                 case Fate.KEEP:
-                    self._keep(letter, decision)
+                    self.tally.keep(letter, decision)
         self._delete(finished, Fate.FINISH)
         self._delete(dropped, Fate.DROP)
         return sum(self._move(group) for group in packed(outgoing))
-
-    def _keep(self, letter: Letter, decision: Decision) -> None:
-        self.tally.keep(letter, decision)
-        self._log.write([{"event": "kept", **_names(letter), "why": decision.why}])
 
     def _move(self, group: Sequence[Outgoing]) -> int:
         """Send one group, the refused ones again, and delete what was sent."""

@@ -12,6 +12,7 @@ from redriving.errors import AWS_ERRORS, RedriveError, code_of, reason_of
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
+LOOKS = 15  # at the list before a task that is not in it is given up
 UNKNOWN_CALL = ("InvalidAction", "UnknownOperation", "NotImplemented", "MissingAction")
 
 
@@ -31,13 +32,17 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Progress:
-    """`moved` and `to_move` are approximate; `reason` is set where it failed."""
+    """`moved` and `to_move` are approximate; `reason` is set where it failed.
+
+    `began` tells tasks apart: a handle is only listed while its task runs.
+    """
 
     state: State
     moved: int
     to_move: int
     reason: str = ""
     handle: str = ""
+    began: int = 0
 
 
 class Task:
@@ -48,6 +53,7 @@ class Task:
         self._sqs, self._dlq_arn = sqs, dlq_arn
         found = self.progress()
         self.found_running = bool(found and not found.state.is_over)
+        self._older = found.began if found and not self.found_running else None
         self._handle = found.handle if found and self.found_running else self._start(rate)
 
     def _start(self, rate: int) -> str:
@@ -73,6 +79,7 @@ class Task:
                 row.get("ApproximateNumberOfMessagesToMove", 0),
                 row.get("FailureReason", ""),
                 row.get("TaskHandle", ""),
+                row.get("StartedTimestamp", 0),
             )
         return None
 
@@ -88,14 +95,16 @@ class Task:
 
     def follow(self, stopped: Callable[[], bool], sleep: Callable[[], None]) -> Progress:
         """Until it is over; a stop cancels it and waits until that is done."""
-        cancelled = False
+        cancelled, unlisted = False, 0
         while True:
             if stopped() and not cancelled:
                 self.cancel()
                 cancelled = True
             found = self.progress()
-            if found is None:
-                raise RedriveError(f"{self._dlq_arn}: its move task has vanished")
-            if found.state.is_over:
+            if found is None or found.began == self._older:  # not yet in the list
+                unlisted += 1
+                if unlisted > LOOKS:
+                    raise RedriveError(f"{self._dlq_arn}: its move task is not to be seen")
+            elif found.state.is_over:
                 return found
             sleep()

@@ -18,7 +18,7 @@ from redriving.mover import Mover
 from redriving.native import State, Task
 from redriving.queues import Pair, Queues, find_pair
 from redriving.records import NoRecords, Records
-from redriving.rules import Fate, Rules, decide
+from redriving.rules import Fate, Rules, Why, decide
 from redriving.runlog import RunLog, recalled
 from redriving.schedule import Schedule
 from redriving.settings import Settings
@@ -108,7 +108,7 @@ def inspect(run: Run) -> Exit:
             for letter in letters:
                 record, now = known.get(letter.key, NO_RECORD), time.time()
                 decision = decide(letter, record, rules, memory, now)
-                if asked.dry_run or not decision.why.wanted:
+                if asked.dry_run or decision.why is not Why.FILTERED:
                     rows.append(show.seen(letter, record, decision, now, body=asked.bodies))
             schedule.took(len(letters))
     lines = show.as_json(rows) if asked.json else show.listing(rows, dry_run=asked.dry_run)

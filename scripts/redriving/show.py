@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 from redriving.letters import Letter, Record
 from redriving.native import Progress
-from redriving.rules import Decision, Fate
+from redriving.rules import Decision, Fate, Why
 from redriving.tally import NAMED, Tally
 from worker.logs import printable
 
@@ -82,6 +82,8 @@ def listing(rows: Sequence[Seen], *, dry_run: bool) -> Iterator[str]:
 
 
 def _cause(row: Seen) -> str:
+    if row.becomes.endswith(Why.OTHER_QUEUE):
+        return f"it {Why.OTHER_QUEUE}"
     causes = {
         "": "not in the status table",
         "STARTED": "STARTED: a consumer had it and never said how it ended",

@@ -10,7 +10,7 @@ import pytest
 from botocore.stub import Stubber
 
 from redriving.errors import RedriveError
-from redriving.native import Progress, State, Task
+from redriving.native import LOOKS, Progress, State, Task
 
 ARN = "arn:aws:sqs:us-west-1:123456789012:q-dlq"
 Stub = tuple[Any, Stubber]
@@ -32,7 +32,7 @@ def listed(stubber: Stubber, *rows: dict[str, Any]) -> None:
 
 def row(state: State, moved: int = 0, **more: Any) -> dict[str, Any]:
     numbers = {"ApproximateNumberOfMessagesMoved": moved, "ApproximateNumberOfMessagesToMove": 9}
-    return {"Status": str(state), **numbers, **more}
+    return {"Status": str(state), "StartedTimestamp": 2, **numbers, **more}
 
 
 def started(stubber: Stubber, **asked: Any) -> None:
@@ -48,15 +48,16 @@ def stops_after(looks: int) -> Callable[[], bool]:
 
 def test_a_task_is_started_and_followed_to_its_end(stub: Stub) -> None:
     client, stubber = stub
-    listed(stubber, row(State.COMPLETED, 3))  # an older one
+    listed(stubber, row(State.COMPLETED, 3, StartedTimestamp=1))  # an older one
     started(stubber, MaxNumberOfMessagesPerSecond=7)
     task = Task(client, ARN, 7)
+    listed(stubber, row(State.COMPLETED, 3, StartedTimestamp=1))  # the list is late
     listed(stubber, row(State.RUNNING, 1))
     listed(stubber, row(State.COMPLETED, 9))
     slept: list[None] = []
     found = task.follow(lambda: False, lambda: slept.append(None))
-    assert found == Progress(State.COMPLETED, 9, 9)
-    assert len(slept) == 1
+    assert found == Progress(State.COMPLETED, 9, 9, began=2)
+    assert len(slept) == 2
     assert not task.found_running
 
 
@@ -88,7 +89,7 @@ def test_a_stop_cancels_once_and_waits_for_the_end(stub: Stub) -> None:
     )
     listed(stubber, row(State.CANCELLING, 2))
     listed(stubber, row(State.CANCELLED, 3))
-    assert task.follow(stops_after(1), lambda: None) == Progress(State.CANCELLED, 3, 9)
+    assert task.follow(stops_after(1), lambda: None) == Progress(State.CANCELLED, 3, 9, began=2)
 
 
 def test_a_stop_that_comes_when_it_has_just_ended(stub: Stub) -> None:
@@ -99,6 +100,17 @@ def test_a_stop_that_comes_when_it_has_just_ended(stub: Stub) -> None:
     stubber.add_client_error("cancel_message_move_task", "ResourceNotFoundException", "", 400)
     listed(stubber, row(State.COMPLETED, 9))
     assert task.follow(stops_after(0), lambda: None).state is State.COMPLETED
+
+
+def test_a_task_that_never_shows_is_given_up(stub: Stub) -> None:
+    client, stubber = stub
+    listed(stubber)
+    started(stubber)
+    task = Task(client, ARN, 0)
+    for _ in range(LOOKS + 1):
+        listed(stubber)
+    with pytest.raises(RedriveError, match="not to be seen"):
+        task.follow(lambda: False, lambda: None)
 
 
 def test_a_task_that_fails_says_why(stub: Stub) -> None:

@@ -78,6 +78,14 @@ def test_counts_by_reason() -> None:
         assert any(text in line for line in said), text
 
 
+def test_what_came_from_another_queue_is_counted_apart() -> None:
+    other = Decision(Fate.KEEP, Why.OTHER_QUEUE)
+    rows = [seen(letter(), NO_RECORD, other, 1e9), seen(letter(), NO_RECORD, MOVE, 1e9)]
+    said = list(listing(rows, dry_run=False))
+    assert f"       1  it {Why.OTHER_QUEUE}" in said
+    assert "       1  not in the status table" in said
+
+
 def test_a_dry_run_counts_by_what_would_become_of_them() -> None:
     rows = [seen(letter(), NO_RECORD, MOVE, 1e9)]
     rows += [seen(letter(), NO_RECORD, Decision(Fate.KEEP, Why.CAP), 1e9)] * 2
