@@ -179,7 +179,9 @@ def provisioned(facts: Facts) -> Iterator[Finding]:
             continue
         seen = facts.seen()
         seconds = seen.total("seconds")
-        used = seen.total("write_units") / seconds if seconds else 0.0
+        if not seconds:
+            raise NotKnown("no run in the journal has said how long it took")
+        used = seen.total("write_units") / seconds
         yield Finding(
             DANGER if used > table.write_units else NOTE,
             f"{table.name} ({variable}) takes {table.write_units} write units a second; the "

@@ -52,7 +52,7 @@ def failure_knobs(facts: Facts) -> Iterator[Finding]:
 def ends_by_itself(facts: Facts) -> Iterator[Finding]:
     limit, idle = facts.settings.message_limit, facts.settings.idle_timeout_seconds
     told = [f"after {limit} messages (MESSAGE_LIMIT)"] if limit else []
-    told += [f"after {span(idle)} without one (IDLE_TIMEOUT_SECONDS)"] if idle else []
+    told += [f"after {span(idle)} without a message (IDLE_TIMEOUT_SECONDS)"] if idle else []
     if told:
         yield Finding(
             NOTE,

@@ -120,6 +120,9 @@ def test_the_local_commands(clone: Path, local_port: int) -> None:
         "no tables",
         "PASS    happy",
         "PASS    crash",
+        "DANGER   work-outlasts-visibility",
+        "completed and yet in the DLQ",
+        "not known: no journal",
     ):
         assert seen in experiments, f"no {seen!r} in:\n{said[-5000:]}"
     assert not (clone / ".env").exists()

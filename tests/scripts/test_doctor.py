@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import doctor
+from checkup.findings import Diagnosis, Finding, Severity, Unanswered
 from local_aws import Stack, provision
 from local_stack.provision import tls_only
 from support.children import ROOT, Finished, Nursery, Process
@@ -461,6 +462,27 @@ def test_no_queue_no_endpoint_no_credentials(
         assert words in done.stderr
         assert len(done.stderr.splitlines()) == 1
         assert not done.stdout
+
+
+@pytest.mark.parametrize(
+    ("severities", "unanswered", "fail_on", "allow", "code"),
+    [
+        ([], 0, "warning", False, doctor.Exit.HEALTHY),
+        ([], 1, "warning", False, doctor.Exit.NOT_KNOWN),
+        ([], 1, "warning", True, doctor.Exit.HEALTHY),
+        (["NOTE"], 0, "warning", False, doctor.Exit.HEALTHY),
+        (["NOTE"], 0, "note", False, doctor.Exit.FINDINGS),
+        (["WARNING"], 1, "warning", True, doctor.Exit.FINDINGS),
+        (["WARNING"], 1, "danger", False, doctor.Exit.NOT_KNOWN),
+        (["DANGER"], 0, "danger", True, doctor.Exit.FINDINGS),
+    ],
+)
+def test_the_exit_code(
+    severities: list[str], unanswered: int, fail_on: str, allow: bool, code: doctor.Exit
+) -> None:
+    findings = tuple(Finding(Severity[name], "what", "why", "set") for name in severities)
+    diagnosis = Diagnosis(findings, (Unanswered("rule", "asks?", "why"),) * unanswered, 57)
+    assert doctor.verdict(diagnosis, Severity[fail_on.upper()], allow=allow) is code
 
 
 def test_make_doctor_runs_it() -> None:

@@ -103,7 +103,12 @@ CASES = [
     Case("batch-outlasts-visibility", works(31), SILENT),  # that is the other rule's
     Case("batch-outlasts-visibility", works(20, facts=told(**SLOW)), SILENT),
     Case("batch-outlasts-visibility", works(20.1, facts=told(**SLOW)), WARNING, ("one work",)),
-    Case("batch-outlasts-visibility", works(30, facts=told(**SLOW)), WARNING, ("30 s (p99",)),
+    Case(
+        "batch-outlasts-visibility",
+        works(30, facts=told(**SLOW)),
+        WARNING,
+        ("30 s (p99", "but 1.5 times"),
+    ),
     Case("batch-outlasts-visibility", works(15), DANGER, ("MAX_MESSAGES=1, or",)),
     Case("batch-outlasts-visibility", NO_JOURNAL, UNKNOWN),
     # late finishes
@@ -341,7 +346,7 @@ CASES = [
     Case("completed-in-dlq", having(peeked=Unknown("refused")), UNKNOWN),
     Case("completed-in-dlq", NO_JOURNAL, UNKNOWN),
     # keeping
-    Case("dlq-retention", dlq(retention=4 * DAY), DANGER, ("4 days",)),
+    Case("dlq-retention", dlq(retention=4 * DAY), DANGER, ("4 days", "1209600 s")),
     Case("dlq-retention", dlq(retention=4 * DAY + 1), SILENT),
     Case("dlq-retention", dlq(queue(fifo=True), retention=4 * DAY), SILENT),
     Case("dlq-retention", dlq(retention=1, arn=ARN), SILENT),
@@ -372,13 +377,19 @@ CASES = [
     Case("rows-expire-early", table(rows=Rows(0, None)), SILENT),
     Case("rows-expire-early", table(having(row_life=DAY), rows=Rows(0, None)), DANGER),
     Case("rows-expire-early", table(having(dlq=None), rows=Rows(3, 8.0 * DAY)), SILENT),
-    Case("rows-expire-early", table(having(dlq=None), rows=Rows(3, 7.9 * DAY)), DANGER),
+    Case(
+        "rows-expire-early",
+        table(having(dlq=None), rows=Rows(3, 7.9 * DAY)),
+        DANGER,
+        ("7.9 days", "8 days", "0 s in the DLQ"),
+    ),
     Case("rows-expire-early", table(rows=REFUSED), UNKNOWN),
     Case("rows-expire-early", NO_QUEUE, UNKNOWN),
     Case("unmarked-rows", table(rows=Rows(25, 1e9, 1)), NOTE, ("1 of 25",)),
     Case("unmarked-rows", table(rows=REFUSED), UNKNOWN),
     Case("provisioned", table(write_units=3), DANGER, ("3 write units", "4.0")),
     Case("provisioned", table(write_units=4), NOTE),
+    Case("provisioned", table(summary(seconds=0), write_units=4), UNKNOWN),
     Case("provisioned", table(NO_JOURNAL, write_units=4), UNKNOWN),
     Case("provisioned", NO_TABLE, UNKNOWN),
     Case(
@@ -401,14 +412,15 @@ CASES = [
     Case("shared-ids", seen(deliveries=(delivery(end=End.CHANGED),)), DANGER, ("id-0",)),
     Case("shared-ids", NO_JOURNAL, UNKNOWN),
     # polling: half a dollar more than with 20 s lies between 1 and 2 s
-    Case("empty-receives", SHORT, WARNING, ("$2.07", "5,184,000", "1 empty ones of 3")),
+    Case("empty-receives", SHORT, WARNING, ("$2.07", "5,184,000", "1 empty ones of 3", "=20, and")),
     Case("empty-receives", told(WAIT_TIME_SECONDS="1"), NOTE, ("$1.04", "$0.05")),
     Case("empty-receives", told(WAIT_TIME_SECONDS="2"), SILENT),
     Case("empty-receives", having(SHORT, evidence=REFUSED), WARNING),
     Case("queue-wait", queue(wait=0), NOTE),
     Case("queue-wait", queue(wait=1), SILENT),
     Case("queue-wait", NO_QUEUE, UNKNOWN),
-    Case("one-at-a-time", told(**SLOW), NOTE, ("$0.80", "$0.08", "MAX_MESSAGES=10")),
+    Case("one-at-a-time", told(**SLOW), NOTE, ("$0.80", "make 0.2, $0.08", "MAX_MESSAGES=10")),
+    Case("one-at-a-time", told(MAX_MESSAGES="2"), SILENT),
     Case("one-at-a-time", works(10, facts=told(**SLOW)), NOTE, ("MAX_MESSAGES=2",)),
     Case("one-at-a-time", works(10.1, facts=told(**SLOW)), SILENT),
     Case(
@@ -424,6 +436,12 @@ CASES = [
         "idle-lanes",
         told(run(peak=2, summary={**RUN.summary, "received": 3}), CONCURRENCY="2"),
         SILENT,
+    ),
+    Case(
+        "idle-lanes",
+        told(summary(received=3, calls={"sqs.ReceiveMessage": 2}), CONCURRENCY="2"),
+        NOTE,
+        ("3.0 messages",),
     ),
     Case("idle-lanes", told(run(peak=0), CONCURRENCY="2"), UNKNOWN),
     Case("idle-lanes", told(run(summary={}), CONCURRENCY="2"), UNKNOWN),
@@ -495,6 +513,12 @@ def test_nothing_is_found_on_a_healthy_set_and_nothing_stays_open() -> None:
 )
 def test_a_heartbeat_is_a_third(visibility: int, beat: str) -> None:
     assert beating(visibility) == f"HEARTBEAT_SECONDS={beat}"
+
+
+def test_receives_are_not_made_up_where_no_journal_tells_of_them() -> None:
+    (found,) = examine(having(SHORT, evidence=REFUSED), RULES).findings
+    assert "the journal has" not in found.what
+    assert found.numbers["receives"] == 0
 
 
 def test_no_batch_is_told_to_fit_where_not_even_one_message_does() -> None:
