@@ -172,11 +172,13 @@ class Mover:
     def _deleted(self, batch: Sequence[Letter], answers: Mapping[str, Answer], fate: Fate) -> None:
         done = [letter for letter in batch if not answers[letter.sqs_id].reason]
         self.tally.fates[fate] += 0 if fate is Fate.MOVE else len(done)
-        for letter in batch:  # one that is still there is to be met again, and then finished
-            self._gone(letter)
+        for letter in batch:
             reason = answers[letter.sqs_id].reason
+            if not reason or fate is Fate.MOVE:
+                self._gone(letter)  # one that is still there is met again, once, to be finished
             if reason:
                 self.tally.undeleted[letter.id] = reason
+                self.tally.stuck |= set() if fate is Fate.MOVE else {letter.id}
             else:
                 self.tally.undeleted.pop(letter.id, None)
         self._log.write({"event": "deleted", **_names(one), "fate": fate.name} for one in done)

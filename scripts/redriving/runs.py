@@ -132,6 +132,8 @@ def move(run: Run) -> Exit:
         with _given_back(walk, run) as given_back:
             code = _move_all(run, walk, schedule, mover, records)
         mover.tally.in_other_hands = walk.in_other_hands
+        if walk.saw_all:
+            mover.tally.all_seen()
         mover.tally.not_given_back = sum(given_back)
         for line in show.summary(mover.tally, run.clients.calls()):
             run.say(line)

@@ -25,7 +25,10 @@ class Source(Protocol):
 
 
 class Walk:
-    """`due` gives how many messages may be received now, 0 where it is time to end."""
+    """`due` gives how many messages may be received now, 0 where it is time to end.
+
+    Afterwards `saw_all` says that there was no more, `in_other_hands` how many others hid.
+    """
 
     def __init__(
         self,
@@ -39,6 +42,7 @@ class Walk:
         self._patience = visibility + SLACK_SECONDS
         self._held: dict[str, str] = {}
         self.in_other_hands = 0
+        self.saw_all = False
 
     def __iter__(self) -> Iterator[list[Letter]]:
         """Messages not seen before, some at a time, until there are no more or it is stopped."""
@@ -63,6 +67,7 @@ class Walk:
         if self._stopped():
             return True
         if empty >= EMPTY_RECEIVES and not others:
+            self.saw_all = True
             return True
         if quiet >= EMPTY_RECEIVES and self._clock() - news > self._patience:
             self.in_other_hands = others

@@ -8,13 +8,14 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.children import ROOT, Finished, Nursery, Process
+from support.proxy import Proxy, Rule
 from support.queues import COUNTS, QueueSet, QueueSets
 from support.terminal import on_terminal
 from support.waiting import wait_for
@@ -284,6 +285,40 @@ def test_the_producers_journal_beside_it_loses_nothing(
     ended = redrive(queues, "move", JOURNAL_PATH=shared).wait()
     assert "moved 5, kept 0" in ended.stdout, ended.output
     assert len(everything(queues, queues.queue_url)) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("operation", "body", "copies", "left", "said"),
+    [
+        ("SendMessageBatch", '{{"id": "id-{}"}}', 2, 0, "10 may have been sent twice"),
+        ("SendMessageBatch", "no id {}", 1, 10, "failed 10"),
+        ("DeleteMessageBatch", '{{"id": "id-{}"}}', 1, 0, "moved 10, kept 0, failed 0"),
+    ],
+)
+def test_a_lost_answer(
+    queue_set: QueueSets,
+    redrive: Redrive,
+    proxy: Callable[[Sequence[Rule]], Proxy],
+    operation: str,
+    body: str,
+    copies: int,
+    left: int,
+    said: str,
+) -> None:
+    """The call was carried out. A second copy is for those whose id tells that it is one."""
+    queues = queue_set(wait=0)
+    wanted = [body.format(n) for n in range(10)]
+    dead(queues, *wanted)
+    lost: Rule = {"service": "sqs", "operation": operation, "response": {"abort_frac": 0.0}}
+    network = proxy([{**lost, "times": 1}])
+    env = {"AWS_ENDPOINT_URL": network.endpoint, "MESSAGE_STATUS_TABLE": ""}
+    ended = redrive(queues, "move", "--allow-new-ids", **env).wait()
+    bodies = Counter(one["Body"] for one in everything(queues, queues.queue_url))
+    assert bodies == dict.fromkeys(wanted, copies), ended.output
+    assert said in ended.stdout
+    assert ended.code == bool(left), ended.output
+    assert len(everything(queues, queues.dlq_url)) == left
 
 
 def test_it_fits_a_terminal(queue_set: QueueSets, tmp_path: Path) -> None:

@@ -245,18 +245,34 @@ def test_a_delete_that_fails_for_good_is_done_by_the_next_receive(log: Path) -> 
     assert mover.tally.whole
 
 
-def test_a_delete_that_never_works_is_named(log: Path) -> None:
+def test_a_delete_that_never_works_is_named_and_ends(log: Path) -> None:
     def stale(_: int, letters: Sequence[Letter]) -> dict[str, Answer]:
-        return {one.sqs_id: Answer("ReceiptHandleIsInvalid") for one in letters}
+        return {one.sqs_id: Answer("Oops") for one in letters}
 
     world = World(answer_delete=stale)
     world.put({"id": "a"})
-    world.dlq["m-0"].visible_at = 0
-    with RunLog(log) as found:
-        mover = mover_in(world, found, rules())
-        mover.take(world.receive(10), {})
-    assert mover.tally.undeleted == {"a": "ReceiptHandleIsInvalid"}
+    mover = play(world, log, rules())
+    mover.tally.all_seen()
+    assert mover.tally.undeleted == {"a": "Oops"}
     assert not mover.tally.whole
+    assert world.sent_ids() == {"a": 1}
+    assert world.calls["delete"] == 2
+
+
+def test_a_delete_that_was_done_though_the_answer_says_no_is_no_failure(log: Path) -> None:
+    """Its first answer was lost, and the second try found nothing."""
+    world = World()
+    world.put({"id": "a"})
+
+    def done_before(_: int, letters: Sequence[Letter]) -> dict[str, Answer]:
+        world.dlq.clear()
+        return {one.sqs_id: Answer("ReceiptHandleIsInvalid") for one in letters}
+
+    world.answer_delete = done_before
+    mover = play(world, log, rules())
+    assert not mover.tally.whole
+    mover.tally.all_seen()
+    assert mover.tally.whole
 
 
 def test_what_is_no_longer_hidden_is_not_sent(log: Path) -> None:
