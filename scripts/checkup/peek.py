@@ -5,7 +5,7 @@ A receive counts in ApproximateReceiveCount, so this happens only when it is ask
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from checkup.facts import Peeked, Unknown
@@ -36,13 +36,18 @@ def peek(
         while len(opened) < MOST and (batch := _receive(sqs, url)):
             opened += batch
         known_by = [identify(one["Body"], one["MessageId"]) for one in opened[:MOST]]
-        ids = {one.business_key or one.id: one.id for one in known_by}
-        done = _completed(dynamodb, table, list(ids))
+        done = _completed(dynamodb, table, list({_key(one): one for one in known_by}))
     finally:
         _give_back(sqs, url, opened)
     if done is None:
         return Unknown(f"{table} did not answer for all messages of the DLQ")
-    return Peeked(len(opened), tuple(one for key, one in ids.items() if key in done))
+    completed = [one.id for one in known_by if done.get(_key(one)) in ("", one.digest)]
+    return Peeked(len(opened), tuple(dict.fromkeys(completed)))
+
+
+def _key(one: Identity) -> str:
+    """What its completion is recorded under."""
+    return one.business_key or one.id
 
 
 def _receive(sqs: SQSClient, url: str) -> list[MessageTypeDef]:
@@ -64,15 +69,20 @@ def _give_back(sqs: SQSClient, url: str, messages: list[MessageTypeDef]) -> None
         sqs.change_message_visibility_batch(QueueUrl=url, Entries=entries)
 
 
-def _completed(dynamodb: DynamoDBClient, table: str, ids: list[str]) -> set[str] | None:
-    """Which of these the table holds; None where it does not answer for all of them."""
-    found: set[str] = set()
+def _completed(dynamodb: DynamoDBClient, table: str, ids: list[str]) -> dict[str, str] | None:
+    """The digest of the body that was completed under each of these ids, where one was; None where
+    the table does not answer for all of them. Another body under an id is not done."""
+    found: dict[str, str] = {}
     request: Any = {table: {"Keys": [{"message_id": {"S": one}} for one in ids]}} if ids else {}
     for _ in range(TRIES):
         if not request:
             return found
         answer = dynamodb.batch_get_item(RequestItems=request)
         rows = answer.get("Responses", {}).get(table, ())
-        found |= {str(row["message_id"]["S"]) for row in rows}
+        found |= {str(row["message_id"]["S"]): _digest(row) for row in rows}
         request = answer.get("UnprocessedKeys", {})
     return None if request else found
+
+
+def _digest(row: Mapping[str, Any]) -> str:
+    return str(row.get("digest", {}).get("S", ""))
