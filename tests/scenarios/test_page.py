@@ -55,10 +55,21 @@ def test_it_holds_each_scenario_with_verdict_sentence_and_findings(run: Path) ->
         "a consumer that dies costs one more delivery",
         "conservation",
         "2 of 2 PASS",
+        "<b>2</b> deliveries<",
         "consumer-1 says goodbye",
         "a made-up queue",
     ):
         assert part in text
+
+
+def test_one_is_not_many(run: Path) -> None:
+    verdict = run / "crash" / "verdict.json"
+    told = json.loads(verdict.read_text())
+    told["measures"]["crashes"] = 1
+    verdict.write_text(json.dumps(told))
+    text = html(run)
+    assert "<b>1</b> crash<" in text
+    assert "<b>0</b> crashes<" in text
 
 
 def test_what_failed_says_where_to_look_and_proves_nothing(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from harness.page.saved import Saved
 # A sign and a word for each verdict, so that no colour is needed.
 SIGNS = {"PASS": "✓", "FAIL": "✗", "UNKNOWN": "?", "SETUP": "!", "NOT JUDGED": "…"}
 PARTS = (("expected", "expected"), ("seen", "seen"), ("look_at", "look at"))
+ONE = {"deliveries": "delivery", "crashes": "crash", "consumers": "consumer"}
 FIGURES = (
     ("sent", "sent"),
     ("completed", "completed"),
@@ -58,7 +59,7 @@ def section(saved: Saved, cost: Cost | None) -> Markup:
 
 def _figures(saved: Saved) -> Markup:
     shown = [
-        (saved.measures[key], words)
+        (saved.measures[key], ONE.get(words, words) if saved.measures[key] == 1 else words)
         for key, words in FIGURES
         if saved.measures.get(key) is not None
     ]
