@@ -12,13 +12,13 @@ SCENARIO = Scenario(
     proves="a consumer that is told to stop finishes what it works on and gives back the rest at "
     "once, while one that is killed keeps it all hidden until the visibility timeout runs out",
     runs_on="crash",
-    given=Given(messages=18),
+    given=Given(messages=24),
     arms={"stopped": {}, "killed": {}},
     when=[
         Consume(
             stays=True,
             CONCURRENCY=4,
-            MAX_MESSAGES=6,
+            MAX_MESSAGES=8,
             SLEEP_MIN_SECONDS=0.8,
             SLEEP_MAX_SECONDS=0.8,
             VISIBILITY_TIMEOUT_SECONDS=Visibilities(2),
@@ -28,7 +28,7 @@ SCENARIO = Scenario(
         Consume(
             interrupts={"stopped": "SIGTERM", "killed": "SIGKILL"},
             CONCURRENCY=4,
-            MAX_MESSAGES=6,
+            MAX_MESSAGES=8,
         ),
     ],
     then=[

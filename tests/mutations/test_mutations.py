@@ -433,14 +433,13 @@ def test_the_scenario_fails_and_names_the_message(
 
 
 @slow
-def test_the_tree_as_it_is_passes_all_of_them(
-    stack: Stack, aws_env: dict[str, str], nursery: Nursery, tmp_path: Path
+@pytest.mark.parametrize("name", sorted({mutation.scenario for mutation in MUTATIONS}))
+def test_the_tree_as_it_is_passes(
+    name: str, stack: Stack, aws_env: dict[str, str], nursery: Nursery, tmp_path: Path
 ) -> None:
     tree = copied_tree(tmp_path)
-    outputs = names(tree, stack, nursery)
-    for name in sorted({mutation.scenario for mutation in MUTATIONS}):
-        answer = run(nursery, tree, outputs, aws_env, name)
-        assert answer.code == 0, answer.output
+    answer = run(nursery, tree, names(tree, stack, nursery), aws_env, name)
+    assert answer.code == 0, answer.output
 
 
 def test_each_row_still_has_its_one_place_in_the_code() -> None:

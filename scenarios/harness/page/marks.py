@@ -28,7 +28,7 @@ class Mark:
     """One thing that happened to a delivery.
 
     The name is an event's, or one of those that no consumer writes: expired, dead_lettered, killed,
-    moved_back, and found_completed for a completion that found the effect made.
+    moved_back, signalled, and found_completed for a completion that found the effect made.
     """
 
     name: str

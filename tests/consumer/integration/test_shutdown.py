@@ -92,7 +92,11 @@ def filled(made: QueueSet, child: Process, journal: Journal) -> list[str]:
     """Send until the lanes are full and one of them waits in a long poll."""
     received = journal.count("received")
     ids = made.send_many(max(0, IN_HAND - made.depth()))
-    wait_for(lambda: journal.count("received") > received or not child.running(), what="a receive")
+    wait_for(
+        lambda: journal.count("received") > received or not child.running(),
+        what="a receive",
+        seconds=30,  # five start side by side, each with the whole SDK to load
+    )
     return ids
 
 
@@ -166,6 +170,7 @@ def test_a_stop_gives_back_what_no_lane_has_begun(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_fifty_random_moments(start_consumer, run_consumer, queue_set, tmp_path) -> None:
     """Five queues side by side, ten stops each."""
     chance = random.Random()
