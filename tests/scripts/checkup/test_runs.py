@@ -19,6 +19,7 @@ from checkup.runs import gather
 from harness.history import Event, Journal
 from support.patients import having
 from support.patients import told as told_settings
+from worker.ports import Claim, Completion, Deletion
 
 URL = "https://sqs.us-west-1.amazonaws.com/123456789012/orders"
 START: dict[str, Any] = {"queue": URL, "settings": {"MAX_MESSAGES": 10}}
@@ -90,6 +91,14 @@ def test_a_whole_run() -> None:
 def test_how_a_receive_ended(last: Event, end: End) -> None:
     told = read(line(0, "start", **START), received(1, "a"), last)
     assert [one.end for one in told.deliveries] == [end]
+
+
+def test_every_answer_of_the_ports_that_ends_a_receive_is_known() -> None:
+    goes_on = {Claim.CLAIMED.value, Claim.ALREADY_DONE.value, Completion.EFFECT.value}
+    answers = {answer.value for port in (Claim, Completion, Deletion) for answer in port}
+    for answer in answers - goes_on:
+        told = read(line(0, "start", **START), received(1, "a"), line(2, answer, "a"))
+        assert told.deliveries[0].end is not End.DIED, answer
 
 
 def test_a_crash_right_after_the_receive_counts_as_one() -> None:
