@@ -108,6 +108,18 @@ def test_a_crash_right_after_the_receive_counts_as_one() -> None:
     assert told.untold == 1  # the first receive
 
 
+def test_a_clock_that_steps_back_makes_no_work_negative() -> None:
+    events = (line(2, "work_started", "a"), line(1, "worked", "a"))
+    assert read(line(0, "start", **START), received(1, "a"), *events).work == (0.0,)
+
+
+def test_a_run_without_work_has_no_peak_and_a_receive_without_an_id_is_none() -> None:
+    bare = line(1, "received", delivery="d", receive_count=1)
+    told = read(line(0, "start", **START), bare)
+    assert told.runs[0].peak == 0
+    assert told.deliveries == ()
+
+
 def test_an_event_about_a_delivery_of_before_is_no_receive() -> None:
     told = read(line(0, "start", **START), line(1, "deleted", "a"))
     assert told.deliveries == ()
