@@ -6,6 +6,7 @@ The stack answers as slowly as AWS, so that the moments fall into every part of 
 from __future__ import annotations
 
 import json
+import logging
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -19,9 +20,9 @@ from support.proxy import Proxy, Rule
 from support.queues import COUNTS, QueueSet, QueueSets
 from support.waiting import wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(300)]
 DOOR = (ROOT / "scripts", "redrive.py")
-MESSAGES, KILLS, BATCH = 600, 20, 10
+MESSAGES, KILLS, BATCH = 400, 20, 10
 AS_ON_AWS: Rule = {"service": "sqs", "latency": {"min": 10, "max": 40}}
 
 
@@ -61,7 +62,6 @@ def test_nothing_is_lost_and_no_effect_doubled(
     nursery: Nursery,
     run_consumer: Callable[..., Finished],
     tmp_path: Path,
-    record_property: Callable[[str, object], None],
 ) -> None:
     queues, journal = queue_set(), tmp_path / "run.jsonl"
     wanted = dead_letters(queues, MESSAGES)
@@ -78,7 +78,7 @@ def test_nothing_is_lost_and_no_effect_doubled(
     ended = nursery.start(DOOR, arguments, env).wait(60)
     sent = depth(queues, queues.queue_url)
     told = f"seed {seed}, died after {last}, {killed_at_work} left, {sent - MESSAGES} sent twice"
-    record_property("deaths", told)
+    logging.getLogger(__name__).info(told)  # pytest --log-cli-level=info shows it
     assert ended.code == 0, f"{told}\n{ended.output}"
     assert killed_at_work, f"the last kill came when all was done: {told}"
     assert depth(queues, queues.dlq_url) == 0, told
