@@ -91,6 +91,7 @@ def test_a_whole_run() -> None:
 def test_how_a_receive_ended(last: Event, end: End) -> None:
     told = read(line(0, "start", **START), received(1, "a"), last)
     assert [one.end for one in told.deliveries] == [end]
+    assert (told.deliveries[0].late == 0.0) is (end not in (End.DELETED, End.STALE))
 
 
 def test_every_answer_of_the_ports_that_ends_a_receive_is_known() -> None:
@@ -153,8 +154,9 @@ def test_the_most_works_at_a_time() -> None:
     events = [line(0, "start", **START)]
     events += [received(1, key) for key in "abc"]
     events += [line(2, "work_started", "a"), line(3, "work_started", "b"), line(4, "worked", "a")]
-    events += [line(5, "work_started", "c"), line(6, "work_failed", "b"), line(7, "rejected", "c")]
-    assert read(*events).runs[0].peak == 2
+    events += [line(5, "extended", "b", visible_at=9.0), line(5, "work_started", "c")]
+    events += [line(5, "work_started", "a"), line(6, "work_failed", "b"), line(7, "rejected", "c")]
+    assert read(*events).runs[0].peak == 3
 
 
 def test_outages_and_refused_heartbeats_are_counted() -> None:
