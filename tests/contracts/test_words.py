@@ -105,3 +105,17 @@ def test_every_terraform_variable_and_output_exists() -> None:
         named = set(re.findall(pattern, README))
         assert named
         assert not {one for one in named if f'{word} "{one}"' not in terraform}
+
+
+def test_every_message_and_section_that_troubleshooting_quotes_exists() -> None:
+    part = README.split("\n## Troubleshooting\n")[1].split("\n## ")[0]
+    symptoms = re.findall(r"^\| (.+?) \| (.+) \|$", part, re.M)
+    assert len(symptoms) > 20
+    said = re.sub(r'"\s*\n\s*f?"', "", SOURCE)  # a text over several lines of code
+    heads = re.findall(r"^###? (.+)$", README, re.M)
+    for symptom, cause in symptoms:
+        for quoted in re.findall(r'"([^"=]+)"', symptom):
+            parts = [one for one in re.split(r"\.\.\.|[A-Z_]+=", quoted) if len(one.split()) > 1]
+            assert all(one.strip() in said for one in parts), quoted
+        for section in re.findall(r'see "([^"]+)"', cause):
+            assert section in heads, section
