@@ -66,9 +66,10 @@ class Queues:
         while True:
             queue += self._drain(self._queue_url)
             dlq += self._drain(self._dlq_url)
-            in_flight = self._counts(self._queue_url)[1] + self._counts(self._dlq_url)[1]
-            if not in_flight or time.monotonic() > deadline:
-                return Drained(queue, dlq, in_flight)
+            counts = [self._counts(url)[:2] for url in (self._queue_url, self._dlq_url)]
+            # Also what is visible: it may have come back since the last receive.
+            if not any(map(any, counts)) or time.monotonic() > deadline:
+                return Drained(queue, dlq, sum(in_flight for _, in_flight in counts))
             wait(0.2)
 
     def left_in_queue(self, wanted: Iterable[str]) -> dict[str, Held]:

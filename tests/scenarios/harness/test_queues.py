@@ -10,6 +10,7 @@ import pytest
 
 from harness.queues import Queues
 from harness.tables import Tables
+from support.waiting import wait_for
 
 if TYPE_CHECKING:
     from support.queues import QueueSet, QueueSets
@@ -54,6 +55,22 @@ def test_drain_takes_what_is_in_flight_as_well(made: QueueSet, queues: Queues) -
     assert drained.in_flight == 0
     assert drained.queue + drained.dlq == 4
     assert queues.sample().backlog == queues.sample().dlq == 0
+
+
+def test_drain_takes_what_comes_back_between_its_last_receive_and_its_count(
+    made: QueueSet, queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.send({"id": "a"})
+    made.sqs.receive_message(QueueUrl=made.queue_url, VisibilityTimeout=2)
+    count = queues._counts
+
+    def late(url: str) -> tuple[int, int, int]:
+        wait_for(lambda: count(made.queue_url)[1] == 0, 5, "the message is visible again")
+        return count(url)
+
+    monkeypatch.setattr(queues, "_counts", late)
+    drained = queues.drain(8.0, time.sleep)
+    assert drained.queue + drained.dlq == 1
 
 
 def test_drain_gives_up_in_time_and_says_what_is_in_flight(made: QueueSet, queues: Queues) -> None:
