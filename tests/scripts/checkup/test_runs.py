@@ -92,6 +92,7 @@ def test_how_a_receive_ended(last: Event, end: End) -> None:
     told = read(line(0, "start", **START), received(1, "a"), last)
     assert [one.end for one in told.deliveries] == [end]
     assert (told.deliveries[0].late == 0.0) is (end not in (End.DELETED, End.STALE))
+    assert not told.deliveries[0].done
 
 
 def test_every_answer_of_the_ports_that_ends_a_receive_is_known() -> None:
@@ -119,6 +120,9 @@ def test_a_run_without_work_has_no_peak_and_a_receive_without_an_id_is_none() ->
     told = read(line(0, "start", **START), bare)
     assert told.runs[0].peak == 0
     assert told.deliveries == ()
+    odd = line(1, "received", "a", receive_count="many")
+    (one,) = read(line(0, "start", **START), odd, line(2, "cached", "a")).deliveries
+    assert (one.receive_count, one.done, one.late) == (1, True, 0.0)
 
 
 def test_an_event_about_a_delivery_of_before_is_no_receive() -> None:
