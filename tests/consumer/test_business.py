@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from support.children import ROOT
@@ -19,6 +19,7 @@ from worker.message import KEY_BYTES, digest_of, identity_of, waves
 from worker.ports import Rejected
 
 ORDER = BusinessKey("[order_id, action]")
+RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def body(**fields: Any) -> str:
@@ -210,6 +211,7 @@ def shuffled(value: Any) -> Any:
     return float(value) if exact else value
 
 
+@RELAXED
 @given(value=VALUE, other=VALUE)
 @example(value=1, other=True)
 @example(value=10**30, other=1e30)
@@ -220,6 +222,7 @@ def test_same_value_same_key_and_other_value_other_key(value: Any, other: Any) -
     assert 1 <= len(key_of(value).encode()) <= KEY_BYTES
 
 
+@RELAXED
 @given(
     text=st.text(max_size=40)
     | st.recursive(
@@ -242,6 +245,7 @@ def test_any_body_has_a_key_or_a_reason_and_never_both(text: str, expression: st
     assert found == BusinessKey(expression).identify(text, "sqs-1")
 
 
+@RELAXED
 @given(value=VALUE, other=VALUE)
 def test_canonical_text_is_json_in_ascii_and_its_own_fixed_point(value: Any, other: Any) -> None:
     assume(not same(value, other))
