@@ -413,7 +413,7 @@ def run_doctor(nursery: Nursery) -> Callable[..., Finished]:
 
 def test_the_door_in_plain_text(healthy: QueueSet, run_doctor: Callable[..., Finished]) -> None:
     env = {**healthy.env, **SENSIBLE, "CRASH_RATE": "1", "JOURNAL_PATH": "/nowhere/j.jsonl"}
-    done = run_doctor(env)
+    done = run_doctor({**env, "ENV_FILE": "/dev/null"})
     assert done.code == doctor.Exit.FINDINGS, done.output
     assert "QUEUE_URL is set in the environment" in done.stdout
     assert "DANGER   failure-knobs" in done.stdout
