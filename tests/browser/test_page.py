@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 from playwright.sync_api import Locator
 
 from browser.conftest import Open, Opened
+from harness.evidence import producer_name
 from harness.page.write import write_page
-from support.saved_runs import crash, flood, poison
+from support.saved_runs import GOOD, Made, crash, flood, poison
 from support.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -18,6 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)><b>&amp;%{x}"
 LINK = '<a href="javascript:alert(3)">click</a>'
 RENDER_SECONDS = 3.0
+ARM = "killed-by-sigkill"
 PAPER = 690  # pixels of a chart in print: A4 and Letter have a little more
 
 
@@ -77,6 +80,26 @@ def test_the_two_schemes_differ(run: Path, opened: Open) -> None:
     light.page.emulate_media(color_scheme="dark")
     light.all_drawn()
     wait_for(lambda: light.page.evaluate(drawn) == dark.page.evaluate(drawn))
+
+
+@pytest.mark.parametrize("width", [400, 1000])
+def test_no_label_of_a_lane_is_cut(tmp_path: Path, opened: Open, width: int) -> None:
+    made = Made("arms")
+    made.send("dddddddd-8888", 0.1)
+    made.deliver("consumer-1", "dddddddd-8888", 1.0, *GOOD)
+    folder = made.save(tmp_path / "run") / "arms"
+    about = json.loads((folder / "scenario.json").read_text())
+    (folder / "scenario.json").write_text(json.dumps({**about, "arms": [ARM]}))
+    (folder / "producer.jsonl").rename(folder / f"{producer_name(ARM)}.jsonl")
+    one = opened(write_page(folder.parent), width)
+    labels = one.page.locator("#arms [data-chart=timeline] .ytick text")
+    assert [str(told).split()[-1] for told in labels.all_text_contents()] == [ARM]
+    edge = one.page.locator("#arms [data-chart=timeline]").bounding_box()
+    assert edge
+    for label in labels.all():
+        box = label.bounding_box()
+        assert box
+        assert box["x"] >= edge["x"], label.text_content()
 
 
 def test_a_window_that_is_made_narrow_has_narrow_charts(run: Path, opened: Open) -> None:

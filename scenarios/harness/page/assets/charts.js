@@ -36,7 +36,7 @@ function drawOverview(state, place) {
     hovertemplate: `%{y} ${outcome.name}<br>received first from %{x:.1f} s<extra></extra>`,
   })).filter((trace) => trace.y.some(Boolean));
   const layout = {
-    ...layoutBase(place), ...legendAbove(), barmode: "stack", height: 220, margin: { l: leftOf(place), r: 12, t: 34, b: 40 },
+    ...layoutBase(place), ...legendAbove(), barmode: "stack", height: 220, margin: { l: leftOf(state, place), r: 12, t: 34, b: 40 },
     xaxis: { ...axisBase(), range: [0, state.data.end], ticksuffix: " s", fixedrange: true, title: { text: "when first received; click a bar to see its messages below", standoff: 6 } },
     yaxis: { ...axisBase(), title: { text: "messages" }, fixedrange: true },
   };
@@ -70,7 +70,7 @@ function drawDepth(state, place) {
   const step = (column) => Math.max(1, Math.ceil(Math.max(0, ...column) / 4));
   const together = state.messages.length <= PAGE_LANES; // then both have the same span of time
   const layout = {
-    ...layoutBase(place), ...legendAbove(), height: 320, margin: { l: leftOf(place), r: 12, t: 34, b: 40 }, hovermode: "x",
+    ...layoutBase(place), ...legendAbove(), height: 320, margin: { l: leftOf(state, place), r: 12, t: 34, b: 40 }, hovermode: "x",
     xaxis: { ...axisBase(), range: together ? state.range : [0, end], ticksuffix: " s", title: { text: "seconds since the scenario began", standoff: 6 }, anchor: "y2", fixedrange: together },
     yaxis: { ...counts, domain: [0.36, 1], title: { text: "messages" }, dtick: step(samples.flatMap((row) => row.slice(1))) },
     yaxis2: { ...counts, domain: [0, 0.26], title: { text: "consumers" }, dtick: step(alive.map((point) => point[1])) },

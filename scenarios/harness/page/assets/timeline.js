@@ -10,7 +10,7 @@ function drawTimeline(state) {
   const messages = chosenMessages(state);
   const shown = messages.slice(state.page * PAGE_LANES, (state.page + 1) * PAGE_LANES);
   const lanes = lanesOf(shown);
-  const margin = { l: leftOf(place), r: 12, t: 8, b: 40 };
+  const margin = { l: leftOf(state, place), r: 12, t: 8, b: 40 };
   const plot = Math.max(120, place.clientWidth - margin.l - margin.r);
   const [low, high] = state.zoom || roomFor(lanes, spanOf(lanes, data), data, plot);
   const scale = (high - low) / plot; // seconds of one pixel
@@ -24,7 +24,7 @@ function drawTimeline(state) {
     xaxis: { ...axisBase(), range: [low, high], ticksuffix: " s", title: { text: "seconds since the scenario began", standoff: 6 } },
     yaxis: {
       ...axisBase(), range: [bottom, 0], fixedrange: true, showgrid: false,
-      tickvals: lanes.map((lane) => lane.middle), ticktext: lanes.map((lane) => laneLabel(lane.message)),
+      tickvals: lanes.map((lane) => lane.middle), ticktext: lanes.map((lane) => laneLabel(lane.message, place)),
     },
     shapes: laneShapes(state),
     annotations: lanes.length ? [] : [{ text: "no message is chosen by these filters", showarrow: false, xref: "paper", yref: "paper" }],
@@ -33,8 +33,16 @@ function drawTimeline(state) {
 }
 
 /** Timeline and depths share their left edge, so that the eye can go straight down. */
-function leftOf(place) {
-  return place.clientWidth < 600 ? 92 : 124;
+function leftOf(state, place) {
+  const pen = document.createElement("canvas").getContext("2d");
+  pen.font = `bold 12px ${getComputedStyle(document.body).fontFamily}`;
+  const width = (message) => pen.measureText(laneWords(message, place).join(" ")).width;
+  const least = isNarrow(place) ? 92 : 124;
+  return state.messages.reduce((most, message) => Math.max(most, Math.ceil(width(message)) + 12), least);
+}
+
+function isNarrow(place) {
+  return place.clientWidth < 600;
 }
 
 /** The span, and beyond it what marks and words need that stand to the right of their time. */
@@ -52,9 +60,14 @@ function roomFor(lanes, [low, high], data, plot) {
   return [begin, end + (end - begin) * 0.01];
 }
 
-function laneLabel(message) {
-  const sign = FATES[message.fate] || "";
-  return `<b>${plain(sign)}</b> ${plain(message.id.slice(0, 8))} ${plain(message.arm)}`.trim();
+/** Where an arm must have room beside it, half an id has to do; the story below tells all of it. */
+function laneWords(message, place) {
+  return [FATES[message.fate] || "", message.id.slice(0, message.arm && isNarrow(place) ? 4 : 8), message.arm];
+}
+
+function laneLabel(message, place) {
+  const [sign, ...words] = laneWords(message, place);
+  return `<b>${plain(sign)}</b> ${plain(words.join(" "))}`.trim();
 }
 
 function laneShapes(state) {
