@@ -46,8 +46,9 @@ AS_PID_ONE = (CONSUMER[0], str(Path(__file__).with_name("as_pid_one.py")))
 
 @dataclass
 class Stop:
-    """What one stop showed: seconds from the signal to the exit, what it gave back and how late,
-    and the slowest of the calls that a bystander made meanwhile."""
+    """What one stop showed: seconds from the signal to the consumer's last word, since how fast an
+    interpreter is taken down is the machine's affair; what it gave back and how late; and
+    the slowest of the calls that a bystander made meanwhile."""
 
     ended: Finished
     seconds: float
@@ -110,8 +111,10 @@ def stopped(made: QueueSet, child: Process, journal: Journal, moment: float, pid
         os.kill(pid or child.pid, signal.SIGTERM)
         made.send_many(3)
         ended = child.wait(GRACE + 10)
-        seconds = time.time() - asked
+        exited = time.time()
     events = journal.events()
+    over = [event["t"] for event in events[seen:] if event["event"] == "stop"]
+    seconds = (over[-1] if over else exited) - asked
     received = {event["delivery"]: event["t"] for event in events if event["event"] == "received"}
     released = [event for event in events[seen:] if event["event"] == "released"]
     waits = [event["t"] - max(asked, received[event["delivery"]]) for event in released]
