@@ -377,7 +377,7 @@ MUTATIONS = [
         "a late finish that has its effect again",
         "heartbeat",
         "late finish without effect",
-        LEDGER,
+        ROWS,
         'REMOVE reason ADD effects :one",\n            _NOT_COMPLETED,',
         'REMOVE reason ADD effects :one",\n            "attribute_exists(message_id)",',
     ),
