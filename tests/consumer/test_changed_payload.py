@@ -11,7 +11,7 @@ from worker.message import digest_of
 pytestmark = pytest.mark.integration
 
 
-@pytest.mark.parametrize("cache", ["0", "1000"])
+@pytest.mark.parametrize("cache", ["0", pytest.param("1000", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("transactional", ["0", "1"])
 def test_the_second_body_ends_in_the_dlq(
     run_consumer, queue_set, tmp_path: Path, cache: str, transactional: str

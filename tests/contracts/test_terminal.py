@@ -54,6 +54,7 @@ def test_a_run(environment: dict[str, str], tmp_path: Path) -> None:
     assert len(table) < 20, "short enough to be read at a glance"
 
 
+@pytest.mark.slow
 def test_a_run_without_colours(environment: dict[str, str], tmp_path: Path) -> None:
     quiet = {**environment, "NO_COLOR": "1"}
     seen = on_terminal([*RUN, *TWO, "--reports", str(tmp_path)], quiet)
@@ -63,6 +64,7 @@ def test_a_run_without_colours(environment: dict[str, str], tmp_path: Path) -> N
     assert sum("PASS" in line for line in seen.lines) >= 4, "colours are not the only sign"
 
 
+@pytest.mark.slow
 def test_a_run_into_a_file(environment: dict[str, str], tmp_path: Path) -> None:
     """One line for each thing that is told, whatever its length: a log is searched."""
     log = tmp_path / "log"

@@ -90,7 +90,7 @@ def test_memory_follows_the_poison_and_not_the_run() -> None:
         pass
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 200_000
+    assert peak < 1_000_000, "20,000 messages are above 4 MB"
 
 
 PINNED = '{"id": "bdd640fb-0667-4ad1-9c80-317fa3b1799d", "work": 282, "poison": true}'

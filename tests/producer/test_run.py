@@ -283,4 +283,4 @@ def test_a_slow_queue_does_not_delay_a_rate_that_more_calls_can_keep(tmp_path: P
 
     bench = Bench(tmp_path, "--n", "100", "--batch-size", "2", "--rate", "100")
     assert bench.run(slow) is Exit.OK
-    assert bench.events("summary")[0]["rate"] == pytest.approx(100, rel=0.02)
+    assert bench.events("summary")[0]["rate"] > 60, "one call at a time would make 40"

@@ -4,7 +4,7 @@ import pytest
 
 from consumer.integration.support import QUICK
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 CLAIM = "contains(UpdateExpression, 'attempts')"
 STATUS = "contains(UpdateExpression, 'effects')"
@@ -72,7 +72,6 @@ def test_found_again_by_the_sdk(name, run_consumer, queue_set, network, journal)
     _lose(name, 1, run_consumer, queue_set, network, journal)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", LOST)
 def test_found_again_by_the_ledger(name, run_consumer, queue_set, network, journal) -> None:
     """All of the SDK's answers lost, and one of our next try: a new call, with a new token."""

@@ -283,6 +283,7 @@ MISCONFIGURATIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MISCONFIGURATIONS)
 def test_a_misconfiguration_is_found_and_nothing_else(
     name: str, healthy: QueueSet, examine: Examine
@@ -322,6 +323,7 @@ def test_work_that_outlasts_its_visibility(
     assert "of 1 that were opened" in told["what"]
 
 
+@pytest.mark.slow
 def test_a_batch_that_outlasts_its_visibility_and_a_grace_that_is_too_short(
     queue_set: QueueSets, run_consumer: Run, examine: Examine, journal: Path
 ) -> None:
@@ -338,6 +340,7 @@ def test_a_batch_that_outlasts_its_visibility_and_a_grace_that_is_too_short(
     assert held["max_messages"] == 10
 
 
+@pytest.mark.slow
 def test_lanes_that_nothing_feeds_and_a_batch_of_one(
     healthy: QueueSet, run_consumer: Run, examine: Examine, journal: Path
 ) -> None:
@@ -349,6 +352,7 @@ def test_lanes_that_nothing_feeds_and_a_batch_of_one(
     assert "one-at-a-time" in rules(examine(healthy, **told, MAX_MESSAGES="1"))
 
 
+@pytest.mark.slow
 def test_receives_that_were_spent_by_a_kill(
     queue_set: QueueSets, start_consumer: Start, run_consumer: Run, examine: Examine, journal: Path
 ) -> None:
@@ -370,6 +374,7 @@ def test_receives_that_were_spent_by_a_kill(
     assert numbers(said, "ended-without-stop")["killed"] == 1
 
 
+@pytest.mark.slow
 def test_receives_that_were_spent_by_a_stop_and_a_crash(
     queue_set: QueueSets, start_consumer: Start, run_consumer: Run, examine: Examine, journal: Path
 ) -> None:
@@ -391,6 +396,7 @@ def test_receives_that_were_spent_by_a_stop_and_a_crash(
     assert numbers(said, "ended-without-stop")["crashed"] == 1
 
 
+@pytest.mark.slow
 def test_a_torn_journal_and_one_of_another_queue(
     seen: QueueSet, journal: Path, examine: Examine, queue_set: QueueSets
 ) -> None:

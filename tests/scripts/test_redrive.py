@@ -92,6 +92,7 @@ def test_what_is_moved_arrives_whole_and_tagged(queue_set: QueueSets, redrive: R
         assert tag["replayed_from"] != one["MessageId"]
 
 
+@pytest.mark.slow
 def test_inspect_and_dry_run_leave_all_visible(queue_set: QueueSets, redrive: Redrive) -> None:
     queues = queue_set(wait=0)
     dead(queues, *({"id": f"id-{n}", "secret": "hunter2"} for n in range(23)))
@@ -212,6 +213,7 @@ def queues_moved(queues: QueueSet) -> range:
     return range(counts(queues, queues.queue_url)[0])
 
 
+@pytest.mark.slow
 def test_a_rate_is_kept(queue_set: QueueSets, redrive: Redrive) -> None:
     queues = queue_set(wait=0)
     dead(queues, *({"id": f"id-{n}"} for n in range(40)))
@@ -321,6 +323,7 @@ def test_a_lost_answer(
     assert len(everything(queues, queues.dlq_url)) == left
 
 
+@pytest.mark.slow
 def test_it_fits_a_terminal(queue_set: QueueSets, tmp_path: Path) -> None:
     queues = queue_set(wait=0)
     dead(queues, *({"id": str(uuid.uuid4()), "x": "word " * 60} for _ in range(3)), "no JSON")

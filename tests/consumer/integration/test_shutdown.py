@@ -229,7 +229,7 @@ def test_a_second_signal_ends_it_at_once(start_consumer, queue_set, journal) -> 
 def test_work_longer_than_the_grace_is_abandoned_and_said(
     start_consumer, queue_set, journal
 ) -> None:
-    made = queue_set(visibility=30)
+    made = queue_set(visibility=30, max_receive_count=10)  # on no last receive, which stays
     slow = {"SLEEP_MIN_SECONDS": "20", "SLEEP_MAX_SECONDS": "20", "SHUTDOWN_GRACE_SECONDS": "2"}
     child = start_consumer({**made.env, **TEN_LANES, **slow, **journal.env})
     made.send_many(1)
