@@ -96,7 +96,7 @@ soak: venv-test ## Kill consumers and fault calls for minutes, judge every messa
 ##@ Check
 .PHONY: test check
 test: venv-test ## Every test that takes seconds: units, contracts, real processes on a local stack
-	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist worksteal -m "not slow" $(ARGS)
 check: venv-test ## Lint, types, shell, Terraform format and validity; needs no AWS
 	@scripts/check.sh
 

@@ -38,6 +38,16 @@ def pytest_configure(config: pytest.Config) -> None:
         look_for_mirror(Path(folder.name))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is allowed the most time begins first, so that it is not left to run alone at the end."""
+
+    def allowed(item: pytest.Item) -> float:
+        mark = item.get_closest_marker("timeout")
+        return float(mark.args[0]) if mark else 0.0
+
+    items.sort(key=allowed, reverse=True)
+
+
 def skip_or_fail(reason: str) -> None:
     """A missing tool skips on a laptop and fails where CI is set."""
     if os.environ.get("CI"):

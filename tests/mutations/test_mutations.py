@@ -342,9 +342,9 @@ MUTATIONS = [
         "        signal.signal(number, signal.SIG_DFL)",
     ),
     Mutation(
-        "a receive that hides nothing",
+        "an extension that hides nothing",
         "graceful-shutdown",
-        "hidden until it ran out",
+        "conservation",
         INBOX,
         "        return self._set_visibility(messages, seconds)",
         "        return self._set_visibility(messages, 0)",
