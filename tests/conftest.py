@@ -39,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is allowed the most time begins first, so that it is not left to run alone at the end."""
+    """What is allowed the most time begins first, not alone at the end."""
 
     def allowed(item: pytest.Item) -> float:
         mark = item.get_closest_marker("timeout")
