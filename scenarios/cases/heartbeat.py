@@ -1,4 +1,4 @@
-"""Work takes three times as long as the visibility timeout."""
+"""Work takes three and six times as long as the visibility timeout."""
 
 from harness.checks import all_completed, dlq_holds, queue_empty, redelivered_after_visibility
 from harness.extending import extended_to_the_limit, late_finish_without_effect, receives
@@ -7,7 +7,8 @@ from harness.scenario import ALL_MESSAGES, AwaitWork, Consume, Given, Scenario, 
 BEAT = {"HEARTBEAT_SECONDS": Visibilities(0.25)}
 
 # The holder takes every message before the heir is there. One that hangs is told from one that is
-# slow by the limit alone: here it is a visibility timeout, and the work three.
+# slow by the limit alone: here it is a visibility timeout, and the work six, so that the heir has
+# the message well before its holder ends, also where everything is slow.
 SCENARIO = Scenario(
     name="heartbeat",
     proves="a heartbeat keeps long work to one delivery, and its limit brings back the messages "
@@ -15,20 +16,23 @@ SCENARIO = Scenario(
     runs_on="happy",
     given=Given(messages=4),
     arms={
-        "off": {},
-        "on": BEAT,
-        "hangs": {**BEAT, "HEARTBEAT_LIMIT_SECONDS": Visibilities(1)},
+        "off": {"LONG_SLEEP_SECONDS": Visibilities(3)},
+        "on": {**BEAT, "LONG_SLEEP_SECONDS": Visibilities(3)},
+        "hangs": {
+            **BEAT,
+            "HEARTBEAT_LIMIT_SECONDS": Visibilities(1),
+            "LONG_SLEEP_SECONDS": Visibilities(6),
+        },
     },
     when=[
         Consume(
             stays=True,
             CONCURRENCY=ALL_MESSAGES,
             MESSAGE_LIMIT=ALL_MESSAGES,
-            LONG_SLEEP_SECONDS=Visibilities(3),
             LONG_SLEEP_EVERY=1,
         ),
         AwaitWork(messages=ALL_MESSAGES),
-        Consume(),
+        Consume(LONG_SLEEP_SECONDS=0),
     ],
     then=[
         all_completed(),

@@ -342,14 +342,6 @@ MUTATIONS = [
         "        signal.signal(number, signal.SIG_DFL)",
     ),
     Mutation(
-        "an extension that hides nothing",
-        "graceful-shutdown",
-        "conservation",
-        INBOX,
-        "        return self._set_visibility(messages, seconds)",
-        "        return self._set_visibility(messages, 0)",
-    ),
-    Mutation(
         "a heartbeat that extends nothing",
         "heartbeat",
         "receives",
