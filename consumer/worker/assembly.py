@@ -136,7 +136,8 @@ def _loop(
     tally: Tally,
 ) -> Loop:
     inbox, ledger, work = _with_faults(settings, ports, journal)
-    work = requiring_key(work, tally.count)
+    if settings.idempotency_key:
+        work = requiring_key(work, tally.count)
     stopping = threading.Event()
     # Without a heartbeat an outage extends, and that has a bound of its own.
     limit = settings.heartbeat_limit_seconds if settings.heartbeat_seconds else LONGEST_VISIBILITY

@@ -215,6 +215,7 @@ class Loop:
                     self._parts.holdings.keep()
             except Exception:
                 log.exception("a heartbeat failed; the next one comes")
+                self._parts.tally.count("errors")
 
     def _running(self) -> bool:
         return any(lane.is_alive() for lane in self._lanes)

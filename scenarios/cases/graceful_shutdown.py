@@ -5,9 +5,9 @@ from harness.handover import given_back_at_once, hidden_until_it_ran_out, sooner
 from harness.scenario import AwaitWork, Consume, Given, Scenario, Visibilities
 
 # Three lanes have a batch each, one message in work and the others behind it; the fourth waits in a
-# long poll. The heartbeat lets the batches be longer than the visibility timeout. The heir has the
-# last receive of what it gets, so it has time even where everything is slow. A poll shorter
-# than that ends before anything comes back: a dead consumer's might still take it.
+# long poll. The heartbeat lets the batches be longer than the visibility timeout. A poll shorter
+# than that ends before anything comes back: a dead consumer's might still take it. The heir has the
+# last receive of what it gets, so it has time even where everything is slow.
 SCENARIO = Scenario(
     name="graceful-shutdown",
     proves="a consumer that is told to stop finishes what it works on and gives back the rest at "

@@ -23,8 +23,9 @@ from benchmarks.ground import Ground
 from benchmarks.subjects import Subject
 from support.environment import base_environment
 from support.queues import QueueSet
+from support.waiting import wait_for
 
-_LOOK = 0.02
+_LONGEST = 1800.0  # seconds that a run may take before it is called stuck
 _STARTS = 3
 
 
@@ -126,8 +127,11 @@ def _run(made: QueueSet, subject: Subject, settings: Sequence[dict[str, str]]) -
             for number, chosen in enumerate(settings)
         ]
         try:
-            while sum(child.look() for child in running) < len(running):
-                time.sleep(_LOOK)
+            wait_for(
+                lambda: sum(child.look() for child in running) == len(running),
+                _LONGEST,
+                subject.name,
+            )
         finally:
             for child in running:
                 child.kill()

@@ -461,6 +461,21 @@ class Beats:
 
 
 class TestKeepingHidden:
+    def test_a_beat_that_fails_is_counted_and_the_next_one_comes(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        beats = Beats(monkeypatch, 30)
+        note, failures = beats._note, iter([RuntimeError("once")])
+
+        def fail_once() -> None:
+            note()
+            if failure := next(failures, None):
+                raise failure
+
+        beats.consumer.inbox.on_extend = fail_once
+        assert len(beats.run(25, beat=10)) == 2
+        assert beats.consumer.tally["errors"] == 1
+
     @pytest.mark.parametrize("visibility", [2, 10, 30])
     def test_in_an_outage_what_is_in_hand_stays_hidden_without_a_beat(
         self, monkeypatch: pytest.MonkeyPatch, visibility: int
