@@ -45,7 +45,14 @@ locals {
         Resource = local.all_tables
         # TransactWriteItems has no action of its own: each item counts as the write that it is.
         # The read is of an outbox's open intents and of the log of a saga (EFFECT_MODE).
-        Action = ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:BatchGetItem"]
+        # The PartiQL actions are for USE_PARTIQL_STATEMENTS=1 alone.
+        Action = [
+          "dynamodb:PutItem",
+          "dynamodb:UpdateItem",
+          "dynamodb:BatchGetItem",
+          "dynamodb:PartiQLInsert",
+          "dynamodb:PartiQLUpdate",
+        ]
       },
     ]
     # The runner starts producer and consumers, which use its credentials unless told otherwise:

@@ -101,9 +101,9 @@ def _ports(settings: Settings, meter: Meter, journal: Events) -> _Ports:
     way = choose(settings, dynamodb, journal=journal)
     ledger = DynamoLedger(
         dynamodb,
-        settings.message_status_table,
-        settings.message_completed_table,
+        (settings.message_status_table, settings.message_completed_table),
         transactional=settings.use_transactional_writes,
+        statements=settings.use_partiql_statements,
         joining=way.joining,
     )
     return _Ports(inbox, ledger, way, crash)

@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from .message import Message
 from .ports import Claim, Completion, LedgerDown
 from .rows import Rows
+from .statements import Statement, Statements
 from .writes import Outcome, Refused, Row, Unsettled, Write, Writer, Written
 
 if TYPE_CHECKING:
@@ -23,31 +24,33 @@ if TYPE_CHECKING:
 class DynamoLedger:
     """The `Ledger` port on two tables. All methods may be called from several threads.
 
-    `clock` gives epoch seconds. `joining` names the writes that join the effect of a message.
-    With `transactional`, the status row and the gate are written both
-    or neither; without, gate first and then status, and the next delivery repairs what a crash
-    between the two left. Every method may raise LedgerDown.
+    `tables` are those of status and of completions; `clock` gives epoch seconds; `joining` names
+    the writes that join the effect of a message. With `transactional`, the status row and the gate
+    are written both or neither; without, gate first and then status, and the next delivery repairs
+    what a crash between the two left. With `statements`, single writes of several messages share a
+    call without being a transaction. Every method may raise LedgerDown.
     """
 
     def __init__(
         self,
         dynamodb: "DynamoDBClient",
-        status_table: str,
-        completed_table: str,
+        tables: tuple[str, str],
         *,
         transactional: bool,
+        statements: bool = False,
         joining: Callable[[Message], Sequence[Write]] = lambda _message: (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._dynamodb = dynamodb
         self._writer = Writer(dynamodb)
-        self._rows = Rows(status_table, completed_table, clock)
+        self._rows = Rows(*tables, clock)
         self._transactional = transactional
+        self._statements = Statements(dynamodb) if statements else None
         self._joining = joining
         self._clock = clock
 
     def probe(self) -> None:
-        """Learn whether both tables can be written to, in one call that writes nothing.
+        """Learn whether both tables can be written to, by calls that write nothing.
 
         A refusal is the good answer; a read would pass with a role that may not write.
         """
@@ -57,10 +60,12 @@ class DynamoLedger:
         except (ClientError, BotoCoreError) as error:
             if not _is_refusal(error):
                 raise LedgerDown(str(error)) from error
+        if self._statements:
+            self._statements.execute([self._rows.usual_probe()])
 
     def claim(self, messages: Sequence[Message]) -> list[Claim]:
         """Status row -> STARTED and attempts + 1, unless it is COMPLETED; one call for all."""
-        outcomes = self._writer.settle([(m, [self._rows.claim(m)]) for m in messages])
+        outcomes = self._settle(messages, lambda m: [self._rows.claim(m)], self._rows.usual_claim)
         return [self._claimed(m, o) for m, o in zip(messages, outcomes, strict=True)]
 
     def complete(self, messages: Sequence[Message]) -> list[Completion]:
@@ -77,12 +82,12 @@ class DynamoLedger:
 
     def record(self, messages: Sequence[Message]) -> list[bool]:
         """Plain mode, first write: the gate. True where it stands now, whoever put it there."""
-        outcomes = self._writer.settle([(m, [self._rows.record(m)]) for m in messages])
+        outcomes = self._settle(messages, lambda m: [self._rows.record(m)], self._rows.usual_record)
         return [not isinstance(outcome, Unsettled) for outcome in outcomes]
 
     def finish(self, messages: Sequence[Message]) -> list[Completion]:
         """Plain mode, second write: the effect. Also the repair of a gate without its effect."""
-        outcomes = self._writer.settle([(m, self._effect(m)) for m in messages])
+        outcomes = self._settle(messages, self._effect, self._rows.usual_finish)
         return [_finished(m, o) for m, o in zip(messages, outcomes, strict=True)]
 
     def fail(self, reasons: Sequence[tuple[Message, str]]) -> list[bool]:
@@ -92,6 +97,31 @@ class DynamoLedger:
         """
         outcomes = self._writer.settle([(m, [self._rows.fail(m, reason)]) for m, reason in reasons])
         return [isinstance(outcome, Written) for outcome in outcomes]
+
+    def _settle(
+        self,
+        messages: Sequence[Message],
+        writes: Callable[[Message], list[Write]],
+        usual: Callable[[Message], Statement | None],
+    ) -> list[Outcome]:
+        """By statements what goes by them, where there are several; the rest by `writes`.
+
+        A single write costs no more than a statement, and its refusal brings the row.
+        """
+        groups = [(message, writes(message)) for message in messages]
+        outcomes: dict[int, Outcome] = {}
+        if self._statements:
+            wanted = [usual(m) if len(group) == 1 else None for m, group in groups]
+            tried = {index: one for index, one in enumerate(wanted) if one}
+            if len(tried) > 1:
+                done = self._statements.execute(list(tried.values()))
+                outcomes = {
+                    index: Written() for index, is_done in zip(tried, done, strict=True) if is_done
+                }
+        left = [index for index in range(len(groups)) if index not in outcomes]
+        found = self._writer.settle([groups[index] for index in left])
+        outcomes.update(zip(left, found, strict=True))
+        return [outcomes[index] for index in range(len(groups))]
 
     def _claimed(self, message: Message, outcome: Outcome) -> Claim:
         if isinstance(outcome, Written):

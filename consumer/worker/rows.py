@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .message import Message
+from .statements import Statement, insert, update
 from .writes import Write
 
 KEEP_SECONDS = 45 * 24 * 3600
@@ -56,6 +57,11 @@ class Rows:
             {"Put": {"TableName": self._completed_table, **put}},
         ]
 
+    def usual_probe(self) -> Statement:
+        """The same as a statement: no such row has this claim."""
+        row = {"message_id": {"S": "probe"}, "claim": {"S": "probe"}}
+        return update(self._status_table, row, {"status": {"S": "STARTED"}}, absent=["claim"])
+
     def claim(self, message: Message) -> Write:
         """Status row -> STARTED, one attempt more, the claim in it."""
         return self._update_status(
@@ -69,14 +75,13 @@ class Rows:
 
     def claim_anew(self, message: Message) -> Write:
         """A new status row over one whose time is past."""
-        now = self._now()
-        row = {
-            "status": {"S": "STARTED"},
-            "attempts": _ONE,
-            "first_claimed_at": now,
-            "last_claimed_at": now,
-        }
-        return self._put(self._status_table, message, row, _EXPIRED, {":now": now})
+        return self._put(self._status_table, self._started(message), _EXPIRED)
+
+    def usual_claim(self, message: Message) -> Statement | None:
+        """The same row as a statement, on a first receive, where there is none as a rule."""
+        if message.receive_count > 1:
+            return None
+        return insert(self._status_table, self._started(message))
 
     def finish(self, message: Message) -> Write:
         """Status row -> COMPLETED, one effect more."""
@@ -86,6 +91,24 @@ class Rows:
             "expires_at = :expires REMOVE reason ADD effects :one",
             _NOT_COMPLETED,
             {":digest": {"S": message.digest}, ":one": _ONE},
+        )
+
+    def usual_finish(self, message: Message) -> Statement:
+        """The same as a statement, where our claim stands and no effect is in the row."""
+        return update(
+            self._status_table,
+            {
+                "message_id": {"S": message.key},
+                "claim": {"S": message.delivery},
+                "status": {"S": "STARTED"},
+            },
+            {
+                "status": {"S": "COMPLETED"},
+                "completed_at": self._now(),
+                "expires_at": self._expires(),
+                "effects": _ONE,
+            },
+            absent=["effects"],
         )
 
     def fail(self, message: Message, reason: str) -> Write:
@@ -99,10 +122,32 @@ class Rows:
 
     def record(self, message: Message) -> Write:
         """The gate."""
+        return self._put(self._completed_table, self._gate(message), f"{_ABSENT} OR {_EXPIRED}")
+
+    def usual_record(self, message: Message) -> Statement:
+        """The same as a statement, where there is no gate yet."""
+        return insert(self._completed_table, self._gate(message))
+
+    def _started(self, message: Message) -> dict[str, Any]:
         now = self._now()
-        row = {"completed_at": now}
-        condition = f"{_ABSENT} OR {_EXPIRED}"
-        return self._put(self._completed_table, message, row, condition, {":now": now})
+        return {
+            **self._about(message),
+            "status": {"S": "STARTED"},
+            "attempts": _ONE,
+            "first_claimed_at": now,
+            "last_claimed_at": now,
+        }
+
+    def _gate(self, message: Message) -> dict[str, Any]:
+        return {**self._about(message), "completed_at": self._now()}
+
+    def _about(self, message: Message) -> dict[str, Any]:
+        return {
+            "message_id": {"S": message.key},
+            "digest": {"S": message.digest},
+            "claim": {"S": message.delivery},
+            "expires_at": self._expires(),
+        }
 
     def _update_status(
         self, message: Message, update: str, condition: str, values: dict[str, Any]
@@ -125,27 +170,13 @@ class Rows:
             }
         }
 
-    def _put(
-        self,
-        table: str,
-        message: Message,
-        row: dict[str, Any],
-        condition: str,
-        values: dict[str, Any],
-    ) -> Write:
-        item = {
-            "message_id": {"S": message.key},
-            "digest": {"S": message.digest},
-            "claim": {"S": message.delivery},
-            "expires_at": self._expires(),
-            **row,
-        }
+    def _put(self, table: str, item: dict[str, Any], condition: str) -> Write:
         return {
             "Put": {
                 "TableName": table,
                 "Item": item,
                 "ConditionExpression": condition,
-                "ExpressionAttributeValues": values,
+                "ExpressionAttributeValues": {":now": self._now()},
                 "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
             }
         }

@@ -20,6 +20,7 @@ def _rule(problem: str, broken: Callable[[Mapping[str, Any]], bool], *names: str
     return Rule(frozenset(names), broken, problem)
 
 
+_TABLES = ("MESSAGE_STATUS_TABLE", "MESSAGE_COMPLETED_TABLE")
 _CRASHES = ("CRASH_AFTER_RECEIVE", "CRASH_AFTER_SIDE_EFFECT", "CRASH_AT")
 
 RULES = (
@@ -50,6 +51,22 @@ RULES = (
         lambda v: v["USE_TRANSACTIONAL_WRITES"] and not v["MESSAGE_STATUS_TABLE"],
         "USE_TRANSACTIONAL_WRITES",
         "MESSAGE_STATUS_TABLE",
+    ),
+    _rule(
+        "USE_PARTIQL_STATEMENTS=1: needs MESSAGE_STATUS_TABLE and MESSAGE_COMPLETED_TABLE",
+        lambda v: v["USE_PARTIQL_STATEMENTS"] and not v["MESSAGE_STATUS_TABLE"],
+        "USE_PARTIQL_STATEMENTS",
+        "MESSAGE_STATUS_TABLE",
+    ),
+    _rule(
+        "USE_PARTIQL_STATEMENTS=1, MESSAGE_STATUS_TABLE={MESSAGE_STATUS_TABLE!r}, "
+        "MESSAGE_COMPLETED_TABLE={MESSAGE_COMPLETED_TABLE!r}: "
+        "a statement names a table, not an ARN",
+        lambda v: (
+            v["USE_PARTIQL_STATEMENTS"] and any(v[name].startswith("arn:") for name in _TABLES)
+        ),
+        "USE_PARTIQL_STATEMENTS",
+        *_TABLES,
     ),
     _rule(
         "IDEMPOTENCY_KEY={IDEMPOTENCY_KEY!r}: needs MESSAGE_STATUS_TABLE and "

@@ -55,6 +55,7 @@ class Settings:
     message_status_table: str
     message_completed_table: str
     use_transactional_writes: bool
+    use_partiql_statements: bool
     effect_url: str
     effect_mode: str
     effect_timeout_seconds: float

@@ -244,6 +244,12 @@ VARIABLES = (
         "Status and completion record in one transaction. Needs the tables.",
     ),
     Variable(
+        "USE_PARTIQL_STATEMENTS",
+        "flag",
+        "0",
+        "Group single writes as statements, at half the units of a transaction. Needs the tables.",
+    ),
+    Variable(
         "EFFECT_URL",
         "address",
         "",

@@ -20,6 +20,7 @@ COMPARED = (
     "MESSAGE_STATUS_TABLE",
     "MESSAGE_COMPLETED_TABLE",
     "USE_TRANSACTIONAL_WRITES",
+    "USE_PARTIQL_STATEMENTS",
     "EFFECT_MODE",
 )
 """Settings that change what a run teaches; runs from before the last change of one are left out."""

@@ -33,7 +33,6 @@ from worker.ports import Claim
 
 BATCH = 10
 ROUNDS = 100
-NOW, EXPIRES = "1700000000.000", "1703888000"
 
 
 @dataclass(frozen=True)
@@ -52,11 +51,15 @@ class Cost:
 
 @dataclass(frozen=True)
 class Before:
-    """What became of `claimed` messages of each batch in an earlier delivery."""
+    """What became of `claimed` messages of each batch in an earlier delivery.
+
+    `receive` is the count that their next receive shows: 1 where the producer sent them twice.
+    """
 
     name: str
     claimed: int
     done: bool
+    receive: int = 2
 
 
 STATES = (
@@ -64,6 +67,8 @@ STATES = (
     Before("1 claimed", 1, done=False),
     Before(f"{BATCH} claimed", BATCH, done=False),
     Before("1 completed", 1, done=True),
+    Before("1 completed, sent again", 1, done=True, receive=1),
+    Before(f"{BATCH} completed, sent again", BATCH, done=True, receive=1),
 )
 Way = Callable[[Any, QueueSet, Sequence[Message]], int]
 """Claims a batch; returns how many were claimed."""
@@ -71,8 +76,7 @@ Way = Callable[[Any, QueueSet, Sequence[Message]], int]
 
 def transaction(dynamodb: Any, made: QueueSet, messages: Sequence[Message]) -> int:
     """The consumer's own: one TransactWriteItems of conditional updates."""
-    ledger = DynamoLedger(dynamodb, made.status_table, made.completed_table, transactional=True)
-    return sum(claim is Claim.CLAIMED for claim in ledger.claim(messages))
+    return _claimed(dynamodb, made, messages, statements=False)
 
 
 def one_by_one(dynamodb: Any, made: QueueSet, messages: Sequence[Message]) -> int:
@@ -81,59 +85,17 @@ def one_by_one(dynamodb: Any, made: QueueSet, messages: Sequence[Message]) -> in
 
 
 def statements(dynamodb: Any, made: QueueSet, messages: Sequence[Message]) -> int:
-    """PartiQL: INSERT each; what is there already is claimed by an UPDATE in a second call."""
-    failed = _execute(dynamodb, [_insert(made, message) for message in messages])
-    again = [message for message, code in zip(messages, failed, strict=True) if code]
-    refused = _execute(dynamodb, [_update(made, message) for message in again]) if again else []
-    return len(messages) - sum(bool(code) for code in refused)
+    """The consumer's own with USE_PARTIQL_STATEMENTS: INSERT what is received for the first time,
+    and conditional updates for the others and for what is there already."""
+    return _claimed(dynamodb, made, messages, statements=True)
 
 
-def statements_by_count(dynamodb: Any, made: QueueSet, messages: Sequence[Message]) -> int:
-    """PartiQL: INSERT for a first receive, UPDATE for a later one, all in one call."""
-    chosen = [
-        _insert(made, message) if message.receive_count == 1 else _update(made, message)
-        for message in messages
-    ]
-    return len(messages) - sum(bool(code) for code in _execute(dynamodb, chosen))
-
-
-def _execute(dynamodb: Any, chosen: list[dict[str, Any]]) -> list[str]:
-    answer = dynamodb.batch_execute_statement(Statements=chosen, ReturnConsumedCapacity="TOTAL")
-    return [one.get("Error", {}).get("Code", "") for one in answer["Responses"]]
-
-
-def _insert(made: QueueSet, message: Message) -> dict[str, Any]:
-    row = (
-        "{'message_id':?,'status':'STARTED','digest':?,'claim':?,'first_claimed_at':?,"
-        "'last_claimed_at':?,'expires_at':?,'attempts':1}"
-    )
-    return {
-        "Statement": f'INSERT INTO "{made.status_table}" VALUE {row}',
-        "Parameters": [
-            {"S": message.id},
-            {"S": message.digest},
-            {"S": message.delivery},
-            {"N": NOW},
-            {"N": NOW},
-            {"N": EXPIRES},
-        ],
-    }
-
-
-def _update(made: QueueSet, message: Message) -> dict[str, Any]:
-    return {
-        "Statement": f'UPDATE "{made.status_table}" SET status=? SET claim=? SET last_claimed_at=? '  # noqa: S608
-        "SET expires_at=? SET attempts=attempts+1 WHERE message_id=? AND status<>? AND claim<>?",
-        "Parameters": [
-            {"S": "STARTED"},
-            {"S": message.delivery},
-            {"N": NOW},
-            {"N": EXPIRES},
-            {"S": message.id},
-            {"S": "COMPLETED"},
-            {"S": message.delivery},
-        ],
-    }
+def _claimed(
+    dynamodb: Any, made: QueueSet, messages: Sequence[Message], *, statements: bool
+) -> int:
+    tables = (made.status_table, made.completed_table)
+    ledger = DynamoLedger(dynamodb, tables, transactional=True, statements=statements)
+    return sum(claim is Claim.CLAIMED for claim in ledger.claim(messages))
 
 
 def cost(ground: Ground, way: Way, state: Before) -> Cost:
@@ -143,7 +105,9 @@ def cost(ground: Ground, way: Way, state: Before) -> Cost:
     batches = [[a_message(str(uuid.uuid4())) for _ in range(BATCH)] for _ in range(ROUNDS)]
     for batch in batches:
         _prepare(dynamodb, made, batch[: state.claimed], done=state.done)
-    batches = [[_again(m) for m in b[: state.claimed]] + b[state.claimed :] for b in batches]
+    batches = [
+        [_again(m, state.receive) for m in b[: state.claimed]] + b[state.claimed :] for b in batches
+    ]
     way(dynamodb, made, [a_message(str(uuid.uuid4())) for _ in range(BATCH)])
     meter = Meter()
     meter.attach(dynamodb)
@@ -161,18 +125,16 @@ def cost(ground: Ground, way: Way, state: Before) -> Cost:
 
 
 def _prepare(dynamodb: Any, made: QueueSet, messages: Sequence[Message], *, done: bool) -> None:
-    ledger = DynamoLedger(dynamodb, made.status_table, made.completed_table, transactional=True)
+    tables = (made.status_table, made.completed_table)
+    ledger = DynamoLedger(dynamodb, tables, transactional=True)
     if messages:
         ledger.claim(messages)
     if messages and done:
         ledger.complete(messages)
 
 
-def _again(message: Message) -> Message:
-    again = a_message(message.id)
-    return Message(
-        **{**{name: getattr(again, name) for name in again.__slots__}, "receive_count": 2}
-    )
+def _again(message: Message, receive: int) -> Message:
+    return a_message(message.id, receive_count=receive)
 
 
 def main() -> None:
@@ -182,7 +144,7 @@ def main() -> None:
     for column in columns:
         table.add_column(column, justify="right" if column else "left")
     with TemporaryDirectory() as folder, grounds(Path(folder)) as (direct, _):
-        for way in (transaction, one_by_one, statements, statements_by_count):
+        for way in (transaction, one_by_one, statements):
             for state in STATES:
                 found = cost(direct, way, state)
                 table.add_row(

@@ -49,8 +49,7 @@ class Tables:
     def ledger(self, *, transactional: bool) -> DynamoLedger:
         return DynamoLedger(
             self.dynamo,  # type: ignore[arg-type]
-            self.status,
-            self.completed,
+            (self.status, self.completed),
             transactional=transactional,
             clock=lambda: self.now,
         )

@@ -43,11 +43,11 @@ class Set:
         self.outbox = Outbox(self.dynamo, self.status)
 
     def ledger(self, *, transactional: bool = True, outbox: bool = True) -> DynamoLedger:
-        tables = (self.dynamo, self.status, self.completed)
-        if not outbox:
-            return DynamoLedger(*tables, transactional=transactional)
         return DynamoLedger(
-            *tables, transactional=transactional, joining=lambda m: [self.outbox.write(m)]
+            self.dynamo,
+            (self.status, self.completed),
+            transactional=transactional,
+            joining=lambda m: [self.outbox.write(m)] if outbox else [],
         )
 
 

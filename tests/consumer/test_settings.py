@@ -38,6 +38,7 @@ DEFAULTS = {
     "MESSAGE_STATUS_TABLE": "",
     "MESSAGE_COMPLETED_TABLE": "",
     "USE_TRANSACTIONAL_WRITES": False,
+    "USE_PARTIQL_STATEMENTS": False,
     "EFFECT_URL": "",
     "EFFECT_MODE": "",
     "EFFECT_TIMEOUT_SECONDS": 5.0,
@@ -47,6 +48,7 @@ DEFAULTS = {
     "ENV_FILE": "",
 }
 
+ARN = "arn:aws:dynamodb:us-west-1:123456789012:table/some"
 SERVICES = {"EFFECT_URL": "http://127.0.0.1:8080/shop"}
 SAGA = {**TABLES, **SERVICES, "EFFECT_MODE": "saga"}
 OUTBOX = {**SAGA, "EFFECT_MODE": "outbox", "USE_TRANSACTIONAL_WRITES": "1"}
@@ -62,6 +64,7 @@ COMPANY = {
     "CRASH_AFTER_SIDE_EFFECT": TABLES,
     "IDEMPOTENCY_KEY": TABLES,
     "USE_TRANSACTIONAL_WRITES": TABLES,
+    "USE_PARTIQL_STATEMENTS": TABLES,
     "MESSAGE_STATUS_TABLE": {"MESSAGE_COMPLETED_TABLE": "completed"},
     "MESSAGE_COMPLETED_TABLE": {"MESSAGE_STATUS_TABLE": "status"},
     "CRASH_AT": {**SAGA, "HEARTBEAT_SECONDS": "1"},
@@ -233,6 +236,14 @@ def test_a_number_may_have_a_point_an_exponent_and_a_sign(variable: Variable) ->
             ["MESSAGE_STATUS_TABLE", "MESSAGE_COMPLETED_TABLE"],
         ),
         ({"USE_TRANSACTIONAL_WRITES": "1"}, ["USE_TRANSACTIONAL_WRITES", "MESSAGE_STATUS_TABLE"]),
+        ({"USE_PARTIQL_STATEMENTS": "1"}, ["USE_PARTIQL_STATEMENTS", "MESSAGE_STATUS_TABLE"]),
+        *(
+            (
+                {**TABLES, table: ARN, "USE_PARTIQL_STATEMENTS": "1"},
+                ["USE_PARTIQL_STATEMENTS", f"{table}='{ARN}'"],
+            )
+            for table in TABLES
+        ),
         ({"CRASH_AFTER_SIDE_EFFECT": "1"}, ["CRASH_AFTER_SIDE_EFFECT", "MESSAGE_STATUS_TABLE"]),
         (
             {**TABLES, "CRASH_AFTER_RECEIVE": "1", "CRASH_AFTER_SIDE_EFFECT": "1"},

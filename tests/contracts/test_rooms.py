@@ -56,9 +56,10 @@ ROOMS = (
     room(
         "consumer/worker/ledger.py",
         "botocore.exceptions",
-        "worker.message worker.ports worker.rows worker.writes",
+        "worker.message worker.ports worker.rows worker.statements worker.writes",
     ),
-    room("consumer/worker/rows.py", ours="worker.message worker.writes"),
+    room("consumer/worker/rows.py", ours="worker.message worker.statements worker.writes"),
+    room("consumer/worker/statements.py", "botocore.exceptions", "worker.ports"),
     room("consumer/worker/writes.py", "botocore.exceptions", "worker.message worker.ports"),
     room("consumer/worker/envfile.py", "dotenv", "worker.settings"),
     room("consumer/worker/settings.py", ours="worker.rules worker.variables"),

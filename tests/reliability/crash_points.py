@@ -45,12 +45,14 @@ class Mode(Enum):
     TRANSACTIONAL = "transactional"
     PLAIN_GROUPED = "plain, grouped"
     TRANSACTIONAL_GROUPED = "transactional, grouped"
+    STATEMENTS_GROUPED = "plain, statements"
 
     @property
     def settings(self) -> dict[str, str]:
         return {
             "USE_TRANSACTIONAL_WRITES": "1" if "transactional" in self.value else "0",
-            "COMMIT_BATCH": str(BATCH) if "grouped" in self.value else "1",
+            "COMMIT_BATCH": "1" if self in {Mode.PLAIN, Mode.TRANSACTIONAL} else str(BATCH),
+            "USE_PARTIQL_STATEMENTS": "1" if "statements" in self.value else "0",
         }
 
 

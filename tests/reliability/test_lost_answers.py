@@ -12,6 +12,9 @@ IN_BATCH = "length(TransactItems[?Update && contains(Update.UpdateExpression, '{
 PUTS = "TransactItems[?Put && Put.Item.message_id.S != 'probe']"  # the consumer's start is one
 GATES = f"length({PUTS}) > `0`"
 BOTH = f"length({PUTS}) > `0` && length(TransactItems[?Update]) > `0`"
+STATEMENTS = {"operation": "BatchExecuteStatement"}
+FIRST = "contains(Statements[0].Statement, '{}')"
+INSERT, GATE = FIRST.format("INSERT"), FIRST.format("completed_at")
 SDK_TRIES = 2  # of one call (worker/assembly.py)
 
 LOST = {
@@ -33,6 +36,9 @@ LOST = {
     ),
     "transaction": ("1", 1, 1, {"operation": "TransactWriteItems", "body": BOTH}),
     "grouped transaction": ("1", 5, 5, {"operation": "TransactWriteItems", "body": BOTH}),
+    "claims as statements": ("0", 5, 1, STATEMENTS | {"body": FIRST.format("attempts")}),
+    "gates as statements": ("0", 5, 5, STATEMENTS | {"body": f"{INSERT} && {GATE}"}),
+    "status as statements": ("0", 5, 5, STATEMENTS | {"body": FIRST.format("effects")}),
     "delete": ("0", 5, 1, {"operation": "DeleteMessageBatch"}),
 }
 
@@ -51,6 +57,7 @@ def _lose(name, times, run_consumer, queue_set, network, journal) -> None:
             **journal.env,
             **network.env("loser"),
             "USE_TRANSACTIONAL_WRITES": transactional,
+            "USE_PARTIQL_STATEMENTS": "1" if rule.items() >= STATEMENTS.items() else "0",
             "MAX_MESSAGES": str(batch),
             "COMMIT_BATCH": str(commit),
             "MESSAGE_LIMIT": "5",

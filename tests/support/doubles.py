@@ -213,13 +213,17 @@ def cancelled(*codes: str | tuple[str, dict[str, Any]]) -> ClientError:
     return refusal("TransactionCanceledException", CancellationReasons=reasons)
 
 
+Step = Exception | dict[str, Any] | str | None
+
+
 class ScriptedDynamo:
     """A DynamoDB client that follows a script, one step a call, and then passes calls on to `real`.
 
-    A step is None (pass on), an exception (raise it, nothing happens) or LOST.
+    A step is None (pass on), an exception (raise it, nothing happens), a dict (the answer, nothing
+    happens) or LOST.
     """
 
-    def __init__(self, *script: Exception | str | None, real: Any = None) -> None:
+    def __init__(self, *script: Step, real: Any = None) -> None:
         self._script = deque(script)
         self._real = real
         self.calls: list[tuple[str, dict[str, Any]]] = []
@@ -228,7 +232,7 @@ class ScriptedDynamo:
     def names(self) -> list[str]:
         return [name for name, _ in self.calls]
 
-    def then(self, *script: Exception | str | None) -> None:
+    def then(self, *script: Step) -> None:
         self._script.extend(script)
 
     def update_item(self, **request: Any) -> Any:
@@ -240,6 +244,9 @@ class ScriptedDynamo:
     def transact_write_items(self, **request: Any) -> Any:
         return self._call("transact_write_items", request)
 
+    def batch_execute_statement(self, **request: Any) -> Any:
+        return self._call("batch_execute_statement", request)
+
     def batch_get_item(self, **request: Any) -> Any:
         return self._call("batch_get_item", request)
 
@@ -248,6 +255,8 @@ class ScriptedDynamo:
         step = self._script.popleft() if self._script else None
         if isinstance(step, Exception):
             raise step
+        if isinstance(step, dict):
+            return step
         answer = getattr(self._real, name)(**request) if self._real else {}
         if step == LOST:
             raise no_answer()

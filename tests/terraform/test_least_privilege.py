@@ -37,6 +37,7 @@ ACTIONS = {
     "dynamodb.BatchGetItem": {"dynamodb:BatchGetItem"},
     "dynamodb.PutItem": {"dynamodb:PutItem"},
     "dynamodb.UpdateItem": {"dynamodb:UpdateItem"},
+    "dynamodb.BatchExecuteStatement": {"dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"},
     "dynamodb.TransactWriteItems": {"dynamodb:PutItem", "dynamodb:UpdateItem"},
 }
 # Fires on a transaction with items of another kind than ACTIONS says.
@@ -58,7 +59,7 @@ class Calls:
 
 @pytest.fixture(scope="module")
 def calls(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Calls:
-    """All scenarios once, and a consumer with a heartbeat, which no scenario has; by a proxy."""
+    """All scenarios once, and a consumer with statements, which no scenario has; by a proxy."""
     folder = tmp_path_factory.mktemp("least-privilege")
     provisioned = provision(stack.endpoint)
     outputs = folder / "outputs.json"
@@ -66,7 +67,7 @@ def calls(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Calls:
     proxy = Proxy(stack.endpoint, [OTHER_ITEMS, COUNT_EVERYTHING], folder / "proxy.log")
     try:
         runner = _run_all(proxy, outputs, folder)
-        _run_with_heartbeat(stack, proxy, provisioned, folder)
+        _run_with_statements(stack, proxy, provisioned, folder)
         _redrive_what_it_must_keep(stack, proxy, provisioned, folder)
         roles = {"runner": runner}
         roles |= {door: set[str]() for door in ("producer", "consumer", "redrive")}
@@ -93,14 +94,24 @@ def _run_all(proxy: Proxy, outputs: Path, folder: Path) -> set[str]:
     return set(seen.read_text().split())
 
 
-def _run_with_heartbeat(stack: Stack, proxy: Proxy, outputs: dict[str, Any], folder: Path) -> None:
-    url = outputs["queue_url"]["value"]
+def _run_with_statements(stack: Stack, proxy: Proxy, outputs: dict[str, Any], folder: Path) -> None:
+    """Two messages: a batch of one goes without."""
+    made = outputs["scenarios"]["value"]["happy"]
     sqs = local_session(REGION).client("sqs", endpoint_url=stack.endpoint)
-    sqs.send_message(QueueUrl=url, MessageBody="{}")
-    nursery = Nursery(folder / "heartbeat")
-    knobs = {"HEARTBEAT_SECONDS": "1", "SLEEP_MIN_SECONDS": "2", "SLEEP_MAX_SECONDS": "2"}
-    settings = {"QUEUE_URL": url, "MESSAGE_LIMIT": "1", "WAIT_TIME_SECONDS": "1", **knobs}
-    journal = {"JOURNAL_PATH": str(folder / "reports" / "heartbeat.jsonl")}
+    entries: Any = [{"Id": name, "MessageBody": f'{{"id": "{name}"}}'} for name in "ab"]
+    sqs.send_message_batch(QueueUrl=made["queue_url"], Entries=entries)
+    nursery = Nursery(folder / "statements")
+    settings = {
+        "QUEUE_URL": made["queue_url"],
+        "MESSAGE_STATUS_TABLE": made["message_status_table"],
+        "MESSAGE_COMPLETED_TABLE": made["message_completed_table"],
+        "USE_PARTIQL_STATEMENTS": "1",
+        "MAX_MESSAGES": "10",
+        "COMMIT_BATCH": "10",
+        "MESSAGE_LIMIT": "2",
+        "WAIT_TIME_SECONDS": "1",
+    }
+    journal = {"JOURNAL_PATH": str(folder / "reports" / "statements.jsonl")}
     reach = child_environment(proxy.endpoint, REGION)
     try:
         done = nursery.start(CONSUMER, [], {**reach, **settings, **journal}).wait()

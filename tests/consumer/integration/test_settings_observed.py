@@ -184,6 +184,19 @@ def test_use_transactional_writes(consume, queue_set, journal) -> None:
     assert (second["dynamodb.TransactWriteItems"], second["dynamodb.PutItem"]) == (1, 1)
 
 
+def test_use_partiql_statements(consume, queue_set, journal) -> None:
+    for chosen in "10":
+        made = queue_set(visibility=30)
+        made.send_many(3)
+        knobs = {"MAX_MESSAGES": "10", "COMMIT_BATCH": "3", "MESSAGE_LIMIT": "3"}
+        consume(made, USE_PARTIQL_STATEMENTS=chosen, **knobs)
+        assert {row["effects"] for row in made.status_rows().values()} == {1}
+    first, second = (event["calls"] for event in journal.events("summary"))
+    kinds = ("dynamodb.BatchExecuteStatement", "dynamodb.TransactWriteItems")
+    assert [first.get(kind, 0) for kind in kinds] == [1 + 3, 1]  # a probe each
+    assert [second.get(kind, 0) for kind in kinds] == [0, 1 + 3]
+
+
 def test_concurrency(consume, queue_set, journal) -> None:
     made = queue_set(visibility=30)
     made.send_many(8)

@@ -60,6 +60,7 @@ class Plan:
             "SLEEP_MIN_SECONDS": "0.01",
             "SLEEP_MAX_SECONDS": "0.05",
             "USE_TRANSACTIONAL_WRITES": str(number % 2),
+            "USE_PARTIQL_STATEMENTS": "1" if number % 3 == 2 else "0",
             "COMMIT_BATCH": "5" if number % 4 > 1 else "1",
         }
 
