@@ -32,7 +32,7 @@ def goals(rows: Sequence[Row]) -> list[Goal]:
         found = [r.figures for r in rows if (r.ground, r.kind, r.key) == (ground, kind, key)]
         return found[0] if found else None
 
-    return [*_speed(pick), *_calls(pick), *_cpu(pick), *_growth(pick)]
+    return [*_speed(pick), *_calls(pick), *_money(pick), *_cpu(pick), *_growth(pick)]
 
 
 def _speed(pick: Pick) -> Iterator[Goal]:
@@ -50,6 +50,14 @@ def _ratio(name: str, least: float, one: Figures | None, other: Figures | None) 
         return Goal(name, f">= {least:g} x", "not measured", None)
     found = f"{one.rate / other.rate:.1f} x ({one.rate:.0f}/s, {other.rate:.1f}/s)"
     return Goal(name, f">= {least:g} x", found, one.rate / other.rate >= least)
+
+
+def _money(pick: Pick) -> Iterator[Goal]:
+    """The reference loop has single writes too, so plain mode is what it compares with."""
+    ground = "aws-like" if pick("aws-like", "compare", "reference") else "direct"
+    plain, reference = (pick(ground, "compare", key) for key in ("statements-plain", "reference"))
+    share = plain.usd_per_million / reference.usd_per_million if plain and reference else None
+    yield _most("dollars, plain with statements, of the reference loop's", 0.75, share, "")
 
 
 def _calls(pick: Pick) -> Iterator[Goal]:

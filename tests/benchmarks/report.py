@@ -39,8 +39,8 @@ NOTE = (
     "CPU per message is without the start, which has columns of its own. 'Busy' is the CPU of "
     "MiniStack, and of the busier of two microbursts, per second: near 100 % the stack is what was "
     "measured. Prices are those of us-east-1 in consumer/worker/meter.py. The consumer is in "
-    "transactional mode, whose writes cost twice the units (quirk 10); the reference loop's are "
-    "single ones, and a crash between two of them is never repaired."
+    "transactional mode but where plain is said; a transaction costs twice the units (quirk 10). "
+    "The reference loop's writes are single ones; a crash between two of them is never repaired."
 )
 
 
@@ -105,7 +105,7 @@ COLOURS = {"direct": "#7a5195", "aws-like": "#ef8354"}
 
 
 def draw(path: Path, rows: Sequence[Row]) -> None:
-    """One HTML page that needs no network: the five side by side, then what grows with what."""
+    """One HTML page that needs no network: all side by side, then what grows with what."""
     from plotly.subplots import make_subplots  # noqa: PLC0415 - half a second that only this needs
 
     growing = [kind for kind in TITLES if kind != "compare" and _of(rows, kind)]

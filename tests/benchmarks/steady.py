@@ -15,10 +15,13 @@ _TICK = 0.2
 
 
 def through_a_short_queue(ground: Ground, subject: Subject, messages: int, start: Start) -> Figures:
-    """Send `messages` while the subject takes them."""
-    made = ground.filled(min(messages, LONGEST))
+    """Let the subject take `messages`, and send while it does, so that the queue stays as it is.
+
+    What a short queue holds at the end stays there: the stack is the slower, the longer the queue.
+    """
+    made = ground.filled(LONGEST)
     over = threading.Event()
-    feeder = threading.Thread(target=_feed, args=(made, messages - LONGEST, over))
+    feeder = threading.Thread(target=_feed, args=(made, messages + SHORTEST - LONGEST, over))
     feeder.start()
     try:
         return drained(ground, made, subject, messages, start)

@@ -1,4 +1,4 @@
-"""The five that are measured side by side: what each runs and with which settings; runs nothing."""
+"""What is measured side by side: what each runs and with which settings; runs nothing."""
 
 from __future__ import annotations
 
@@ -53,6 +53,20 @@ def best(ground: str) -> Subject:
     )
 
 
-def five(ground: str) -> tuple[Subject, ...]:
+def cheaper(ground: str, *, transactional: bool) -> Subject:
+    """The tuned consumer with statements in place of the transactions that need not be."""
+    mode = "transactional" if transactional else "plain"
+    subject = best(ground)
+    settings = {"USE_PARTIQL_STATEMENTS": "1", "USE_TRANSACTIONAL_WRITES": str(int(transactional))}
+    return replace(
+        subject,
+        key=f"statements-{mode}",
+        name=f"(c) with statements, {mode}",
+        settings=subject.settings | settings,
+    )
+
+
+def compared(ground: str) -> tuple[Subject, ...]:
     """In the order of the table."""
-    return (DEFAULT, BATCH, best(ground), REFERENCE, FLOOR)
+    cheap = (cheaper(ground, transactional=chosen) for chosen in (True, False))
+    return (DEFAULT, BATCH, best(ground), *cheap, REFERENCE, FLOOR)
