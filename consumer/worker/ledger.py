@@ -50,7 +50,7 @@ class DynamoLedger:
         self._clock = clock
 
     def probe(self) -> None:
-        """Learn whether both tables can be written to, by calls that write nothing.
+        """Learn whether both tables can be written to, and how, by calls that write nothing.
 
         A refusal is the good answer; a read would pass with a role that may not write.
         """
@@ -61,11 +61,13 @@ class DynamoLedger:
             if not _is_refusal(error):
                 raise LedgerDown(str(error)) from error
         if self._statements:
-            self._statements.execute([self._rows.usual_probe()])
+            self._statements.probe(self._rows.probe_statement())
 
     def claim(self, messages: Sequence[Message]) -> list[Claim]:
         """Status row -> STARTED and attempts + 1, unless it is COMPLETED; one call for all."""
-        outcomes = self._settle(messages, lambda m: [self._rows.claim(m)], self._rows.usual_claim)
+        outcomes = self._settle(
+            messages, lambda m: [self._rows.claim(m)], self._rows.claim_statement
+        )
         return [self._claimed(m, o) for m, o in zip(messages, outcomes, strict=True)]
 
     def complete(self, messages: Sequence[Message]) -> list[Completion]:
@@ -82,12 +84,14 @@ class DynamoLedger:
 
     def record(self, messages: Sequence[Message]) -> list[bool]:
         """Plain mode, first write: the gate. True where it stands now, whoever put it there."""
-        outcomes = self._settle(messages, lambda m: [self._rows.record(m)], self._rows.usual_record)
+        outcomes = self._settle(
+            messages, lambda m: [self._rows.record(m)], self._rows.record_statement
+        )
         return [not isinstance(outcome, Unsettled) for outcome in outcomes]
 
     def finish(self, messages: Sequence[Message]) -> list[Completion]:
         """Plain mode, second write: the effect. Also the repair of a gate without its effect."""
-        outcomes = self._settle(messages, self._effect, self._rows.usual_finish)
+        outcomes = self._settle(messages, self._effect, self._effect_statement)
         return [_finished(m, o) for m, o in zip(messages, outcomes, strict=True)]
 
     def fail(self, reasons: Sequence[tuple[Message, str]]) -> list[bool]:
@@ -102,26 +106,22 @@ class DynamoLedger:
         self,
         messages: Sequence[Message],
         writes: Callable[[Message], list[Write]],
-        usual: Callable[[Message], Statement | None],
+        statement: Callable[[Message], Statement | None],
     ) -> list[Outcome]:
         """By statements what goes by them, where there are several; the rest by `writes`.
 
         A single write costs no more than a statement, and its refusal brings the row.
         """
-        groups = [(message, writes(message)) for message in messages]
         outcomes: dict[int, Outcome] = {}
         if self._statements:
-            wanted = [usual(m) if len(group) == 1 else None for m, group in groups]
-            tried = {index: one for index, one in enumerate(wanted) if one}
-            if len(tried) > 1:
-                done = self._statements.execute(list(tried.values()))
-                outcomes = {
-                    index: Written() for index, is_done in zip(tried, done, strict=True) if is_done
-                }
-        left = [index for index in range(len(groups)) if index not in outcomes]
-        found = self._writer.settle([groups[index] for index in left])
+            made = {index: one for index, m in enumerate(messages) if (one := statement(m))}
+            if len(made) > 1:
+                done = self._statements.execute(list(made.values()))
+                outcomes = {i: Written() for i, is_done in zip(made, done, strict=True) if is_done}
+        left = [index for index in range(len(messages)) if index not in outcomes]
+        found = self._writer.settle([(messages[index], writes(messages[index])) for index in left])
         outcomes.update(zip(left, found, strict=True))
-        return [outcomes[index] for index in range(len(groups))]
+        return [outcomes[index] for index in range(len(messages))]
 
     def _claimed(self, message: Message, outcome: Outcome) -> Claim:
         if isinstance(outcome, Written):
@@ -154,6 +154,10 @@ class DynamoLedger:
     def _effect(self, message: Message) -> list[Write]:
         """The effect and what must be there exactly where it is."""
         return [self._rows.finish(message), *self._joining(message)]
+
+    def _effect_statement(self, message: Message) -> Statement | None:
+        """The effect where nothing joins it, which would need a transaction."""
+        return None if self._joining(message) else self._rows.finish_statement(message)
 
 
 class NoLedger:

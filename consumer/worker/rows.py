@@ -25,8 +25,9 @@ _NOT_COMPLETED = "(attribute_not_exists(#status) OR #status <> :completed)"
 _NOT_MINE = "(attribute_not_exists(claim) OR claim <> :claim)"
 """A claim whose answer was lost must not count twice: the delivery that made it is in the row.
 
-The row keeps the last one only: a claim counts twice when its answer is lost, the SDK's own retries
-are used up and another delivery claims before the next try."""
+The row keeps the last one only: a claim counts twice when its answer is lost and another delivery
+claims before the next try. That is our own, or the SDK's, whose second try of a transaction is the
+same by its token, but not that of a single write or of a statement."""
 _MINE = "claim = :claim"
 """A failure must not touch the claim of a later delivery."""
 _ABSENT = "attribute_not_exists(message_id)"
@@ -57,8 +58,8 @@ class Rows:
             {"Put": {"TableName": self._completed_table, **put}},
         ]
 
-    def usual_probe(self) -> Statement:
-        """The same as a statement: no such row has this claim."""
+    def probe_statement(self) -> Statement:
+        """A statement whose condition contradicts itself."""
         row = {"message_id": {"S": "probe"}, "claim": {"S": "probe"}}
         return update(self._status_table, row, {"status": {"S": "STARTED"}}, absent=["claim"])
 
@@ -77,7 +78,7 @@ class Rows:
         """A new status row over one whose time is past."""
         return self._put(self._status_table, self._started(message), _EXPIRED)
 
-    def usual_claim(self, message: Message) -> Statement | None:
+    def claim_statement(self, message: Message) -> Statement | None:
         """The same row as a statement, on a first receive, where there is none as a rule."""
         if message.receive_count > 1:
             return None
@@ -93,7 +94,7 @@ class Rows:
             {":digest": {"S": message.digest}, ":one": _ONE},
         )
 
-    def usual_finish(self, message: Message) -> Statement:
+    def finish_statement(self, message: Message) -> Statement:
         """The same as a statement, where our claim stands and no effect is in the row."""
         return update(
             self._status_table,
@@ -124,7 +125,7 @@ class Rows:
         """The gate."""
         return self._put(self._completed_table, self._gate(message), f"{_ABSENT} OR {_EXPIRED}")
 
-    def usual_record(self, message: Message) -> Statement:
+    def record_statement(self, message: Message) -> Statement:
         """The same as a statement, where there is no gate yet."""
         return insert(self._completed_table, self._gate(message))
 

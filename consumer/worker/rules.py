@@ -33,8 +33,7 @@ RULES = (
         "MESSAGE_STATUS_TABLE={MESSAGE_STATUS_TABLE!r}, "
         "MESSAGE_COMPLETED_TABLE={MESSAGE_COMPLETED_TABLE!r}: set both tables or neither",
         lambda v: bool(v["MESSAGE_STATUS_TABLE"]) != bool(v["MESSAGE_COMPLETED_TABLE"]),
-        "MESSAGE_STATUS_TABLE",
-        "MESSAGE_COMPLETED_TABLE",
+        *_TABLES,
     ),
     _rule(
         "MESSAGE_STATUS_TABLE, MESSAGE_COMPLETED_TABLE={MESSAGE_STATUS_TABLE!r}: "
@@ -43,8 +42,7 @@ RULES = (
             bool(v["MESSAGE_STATUS_TABLE"])
             and v["MESSAGE_STATUS_TABLE"] == v["MESSAGE_COMPLETED_TABLE"]
         ),
-        "MESSAGE_STATUS_TABLE",
-        "MESSAGE_COMPLETED_TABLE",
+        *_TABLES,
     ),
     _rule(
         "USE_TRANSACTIONAL_WRITES=1: needs MESSAGE_STATUS_TABLE and MESSAGE_COMPLETED_TABLE",

@@ -21,13 +21,9 @@ Statement = dict[str, Any]
 """One item of BatchExecuteStatement: {"Statement": "INSERT ...", "Parameters": [...]}."""
 Item = Mapping[str, Mapping[str, str]]
 
-MOST = 25
-"""Statements of one call: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchExecuteStatement.html"""
-
-_IMPOSSIBLE = frozenset(
-    {"AccessDenied", "AccessDeniedException", "UnknownOperationException", "ValidationException"}
-)
-"""Codes that no second try changes: a role, or a store, that knows single writes only."""
+_FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException"})
+_MALFORMED = "ValidationError"
+_AS_IT_MUST = "ConditionalCheckFailed"
 
 log = logging.getLogger(__name__)
 
@@ -52,53 +48,60 @@ def update(table: str, row: Item, changes: Item, *, absent: Sequence[str] = ()) 
 
 
 class Statements:
-    """Executes statements, each of them alone.
+    """Executes statements, each of them alone, up to 25 at a time.
 
-    Where they are not possible it says so, and leaves everything to the conditional writes
-    from then on: a cheaper way must not be what stops a consumer.
+    Where they cannot be used it says so, and leaves everything to the conditional writes until the
+    next probe: a cheaper way must not be what stops a consumer.
     """
 
     def __init__(self, dynamodb: "DynamoDBClient") -> None:
         self._dynamodb = dynamodb
-        self._possible = True
+        self._usable = True
+
+    def probe(self, impossible: Statement) -> None:
+        """Learn whether statements can be used, by one that must be refused by its condition.
+
+        Raises LedgerDown where there is no answer.
+        """
+        (outcome,) = self._outcomes([impossible])
+        self._usable = self._usable or outcome == _AS_IT_MUST
+        if outcome != _AS_IT_MUST:
+            self._give_up(outcome or "a condition that cannot hold was not looked at")
 
     def execute(self, statements: Sequence[Statement]) -> list[bool]:
         """Whether each has happened, in order; False also where that is not known.
 
-        One call for up to 25. Raises LedgerDown where there is no answer: any of that call may have
-        happened.
+        Raises LedgerDown where there is no answer: any of them may have happened.
         """
-        done: list[bool] = []
-        for start in range(0, len(statements), MOST):
-            part = statements[start : start + MOST]
-            done += self._call(part) if self._possible else [False] * len(part)
-        return done
+        if not self._usable:
+            return [False] * len(statements)
+        outcomes = self._outcomes(statements)
+        forbidden = _FORBIDDEN.intersection(outcomes)
+        if forbidden or set(outcomes) == {_MALFORMED}:
+            self._give_up(*(forbidden or {_MALFORMED}))
+        return [not outcome for outcome in outcomes]
 
-    def _call(self, statements: Sequence[Statement]) -> list[bool]:
+    def _outcomes(self, statements: Sequence[Statement]) -> list[str]:
+        """The code of each one's error; empty where it has happened. An error of the call as a
+        whole is everyone's: whether the tables are down is for the conditional writes to find."""
         request: Any = list(statements)
         try:
             answer = self._dynamodb.batch_execute_statement(
                 Statements=request, ReturnConsumedCapacity="TOTAL"
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] not in _IMPOSSIBLE:
-                raise LedgerDown(str(error)) from error
-            self._give_up(str(error))
-            return [False] * len(statements)
+            return [error.response["Error"]["Code"]] * len(statements)
         except BotoCoreError as error:
             raise LedgerDown(str(error)) from error
-        problems = [one.get("Error", {}) for one in answer["Responses"]]
-        for problem in problems:
-            if problem.get("Code") in _IMPOSSIBLE:
-                self._give_up(f"{problem['Code']}: {problem.get('Message', 'no reason given')}")
-        return [not problem for problem in problems]
+        outcomes = [one.get("Error", {}).get("Code", "") for one in answer["Responses"]]
+        return outcomes if len(outcomes) == len(statements) else ["no outcomes"] * len(statements)
 
     def _give_up(self, reason: str) -> None:
-        if self._possible:
-            self._possible = False
+        if self._usable:
+            self._usable = False
             log.error(
                 "USE_PARTIQL_STATEMENTS=1 cannot be used: %s; it needs dynamodb:PartiQLInsert and "
-                "dynamodb:PartiQLUpdate; batches are written as transactions from now on, at twice "
-                "the units",
+                "dynamodb:PartiQLUpdate and a store that has PartiQL; batches are written as "
+                "transactions for now, at twice the units",
                 reason,
             )

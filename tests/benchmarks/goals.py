@@ -53,11 +53,15 @@ def _ratio(name: str, least: float, one: Figures | None, other: Figures | None) 
 
 
 def _money(pick: Pick) -> Iterator[Goal]:
-    """The reference loop has single writes too, so plain mode is what it compares with."""
+    """In plain mode, for the reference loop's writes are single ones too: three units of each."""
     ground = "aws-like" if pick("aws-like", "compare", "reference") else "direct"
-    plain, reference = (pick(ground, "compare", key) for key in ("statements-plain", "reference"))
-    share = plain.usd_per_million / reference.usd_per_million if plain and reference else None
+    ours, without, reference = (
+        pick(ground, "compare", key) for key in ("plain-statements", "plain", "reference")
+    )
+    share = ours.usd_per_million / reference.usd_per_million if ours and reference else None
     yield _most("dollars, plain with statements, of the reference loop's", 0.75, share, "")
+    share = ours.write_units / without.write_units if ours and without else None
+    yield _most("write units, ... of plain without", 0.55, share, "")
 
 
 def _calls(pick: Pick) -> Iterator[Goal]:

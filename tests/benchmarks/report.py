@@ -33,13 +33,13 @@ TITLES = {
     "lanes": "lanes in one process",
     "processes": "processes",
     "depth": "length of the queue (the first 1,000 messages of it)",
-    "memory": "messages through one process (queue kept between 1,000 and 2,000)",
+    "memory": "messages through one process (queue kept at about 1,500)",
 }
 NOTE = (
     "CPU per message is without the start, which has columns of its own. 'Busy' is the CPU of "
     "MiniStack, and of the busier of two microbursts, per second: near 100 % the stack is what was "
     "measured. Prices are those of us-east-1 in consumer/worker/meter.py. The consumer is in "
-    "transactional mode but where plain is said; a transaction costs twice the units (quirk 10). "
+    "transactional mode unless plain is said; a transaction costs twice the units (quirk 10). "
     "The reference loop's writes are single ones; a crash between two of them is never repaired."
 )
 

@@ -9,19 +9,19 @@ from benchmarks.measure import Figures, Start, drained
 from benchmarks.subjects import Subject
 from support.queues import QueueSet
 
-LONGEST = 2000
-SHORTEST = 1000
+LENGTH = 1500
 _TICK = 0.2
 
 
 def through_a_short_queue(ground: Ground, subject: Subject, messages: int, start: Start) -> Figures:
-    """Let the subject take `messages`, and send while it does, so that the queue stays as it is.
+    """Let the subject take `messages`, and fill up behind it, so that the queue stays as it is.
 
-    What a short queue holds at the end stays there: the stack is the slower, the longer the queue.
+    The stack is the slower, the longer the queue, and sending costs it something too: a short run
+    must meet the same as a long one. What is in the queue at the end stays there.
     """
-    made = ground.filled(LONGEST)
+    made = ground.filled(LENGTH)
     over = threading.Event()
-    feeder = threading.Thread(target=_feed, args=(made, messages + SHORTEST - LONGEST, over))
+    feeder = threading.Thread(target=_feed, args=(made, over))
     feeder.start()
     try:
         return drained(ground, made, subject, messages, start)
@@ -30,9 +30,6 @@ def through_a_short_queue(ground: Ground, subject: Subject, messages: int, start
         feeder.join()
 
 
-def _feed(made: QueueSet, left: int, over: threading.Event) -> None:
-    while left > 0 and not over.wait(_TICK):
-        if made.depth() < SHORTEST:
-            part = min(left, LONGEST - SHORTEST)
-            made.send_many(part)
-            left -= part
+def _feed(made: QueueSet, over: threading.Event) -> None:
+    while not over.wait(_TICK):
+        made.send_many(max(0, LENGTH - made.depth()))

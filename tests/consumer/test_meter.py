@@ -97,6 +97,14 @@ def test_a_clients_refused_write_costs_a_unit(aws: None) -> None:
             {"ConsumedCapacity": [{"CapacityUnits": 4.0}, {"CapacityUnits": 2.0}]},
             {"write": 6},
         ),
+        (
+            "BatchExecuteStatement",
+            {
+                "Responses": [{}, {"Error": {"Code": "DuplicateItem"}}],
+                "ConsumedCapacity": [{"CapacityUnits": 2.0}],
+            },
+            {"write": 2},
+        ),
         ("BatchGetItem", {"ConsumedCapacity": [{"CapacityUnits": 0.5}]}, {"read": 0.5}),
         ("GetItem", {"ConsumedCapacity": {"CapacityUnits": 0.5}}, {"read": 0.5}),
         ("UpdateItem", {}, {"write": 0}),

@@ -1,4 +1,4 @@
-"""Statements are done or left to somebody who knows more; what is impossible is said aloud."""
+"""Statements are done or left to somebody who knows more; what cannot be is said aloud."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from botocore.exceptions import NoCredentialsError
 
 from support.doubles import ScriptedDynamo, no_answer, refusal
 from worker.ports import LedgerDown
-from worker.statements import MOST, Statement, Statements, insert, update
+from worker.statements import Statement, Statements, insert, update
 
 HERE = {"message_id": {"S": "o'clock \"; --"}, "claim": {"S": "c"}}
 
@@ -38,70 +38,90 @@ def test_an_update_asks_for_the_whole_row_and_for_what_is_not_in_it() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "DuplicateItem",
-        "ConditionalCheckFailed",
-        "TransactionConflict",
-        "ThrottlingError",
-        "ProvisionedThroughputExceeded",
-        "RequestLimitExceeded",
-        "InternalServerError",
-        "ValidationError",
-        "ItemCollectionSizeLimitExceeded",
-        "ResourceNotFound",
-    ],
-)
-def test_each_statement_has_its_own_outcome(code: str) -> None:
-    dynamo = ScriptedDynamo(answer(None, code, None))
-    assert Statements(dynamo).execute(some(3)) == [True, False, True]  # type: ignore[arg-type]
+def executed(dynamo: ScriptedDynamo, count: int = 2) -> list[bool]:
+    return Statements(dynamo).execute(some(count))  # type: ignore[arg-type]
+
+
+def test_each_statement_has_its_own_outcome() -> None:
+    dynamo = ScriptedDynamo(answer(None, "DuplicateItem", None))
+    assert executed(dynamo, 3) == [True, False, True]
     ((name, request),) = dynamo.calls
     assert name == "batch_execute_statement"
     assert request == {"Statements": some(3), "ReturnConsumedCapacity": "TOTAL"}
 
 
 @pytest.mark.parametrize(
-    "impossible",
+    "trouble",
     [
-        answer(None, "AccessDenied"),
-        answer("AccessDenied", "AccessDenied"),
-        refusal("AccessDeniedException"),
-        refusal("UnknownOperationException"),
-        refusal("ValidationException"),
+        answer("ThrottlingError", None),
+        answer("DuplicateItem", "ValidationError"),
+        answer(None),
+        answer(),
+        refusal("InternalServerError"),
+        refusal("ThrottlingException"),
+        refusal("RequestLimitExceeded"),
+        refusal("ResourceNotFoundException"),
     ],
 )
-def test_where_they_are_impossible_it_is_said_once_and_left_to_others(impossible, caplog) -> None:
-    dynamo = ScriptedDynamo(impossible)
+def test_what_may_pass_is_left_to_others_for_once(trouble: Any, caplog: Any) -> None:
+    dynamo = ScriptedDynamo(trouble, answer(None, None))
     statements = Statements(dynamo)  # type: ignore[arg-type]
-    first = statements.execute(some(2))
-    assert first[1] is False
+    assert False in statements.execute(some(2))
+    assert statements.execute(some(2)) == [True, True]
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(
+    "forbidden",
+    [
+        answer(None, "AccessDenied"),
+        answer("ValidationError", "ValidationError"),
+        refusal("AccessDeniedException"),
+    ],
+)
+def test_what_will_not_pass_is_said_and_left_to_others_until_a_probe(
+    forbidden: Any, caplog: Any
+) -> None:
+    dynamo = ScriptedDynamo(forbidden)
+    statements = Statements(dynamo)  # type: ignore[arg-type]
+    assert False in statements.execute(some(2))
     for _ in range(3):
         assert statements.execute(some(2)) == [False, False]
     assert len(dynamo.calls) == 1
     (line,) = caplog.messages
     assert all(word in line for word in ("USE_PARTIQL_STATEMENTS", "PartiQLInsert", "transactions"))
-
-
-@pytest.mark.parametrize(
-    "error", [no_answer(), NoCredentialsError(), refusal("InternalServerError")]
-)
-def test_no_answer_is_a_ledger_that_is_down(error: Exception) -> None:
-    dynamo = ScriptedDynamo(error, answer(None, None))
-    statements = Statements(dynamo)  # type: ignore[arg-type]
-    with pytest.raises(LedgerDown):
-        statements.execute(some(2))
+    dynamo.then(answer("ConditionalCheckFailed"), answer(None, None))
+    statements.probe(some(1)[0])
     assert statements.execute(some(2)) == [True, True]
 
 
-def test_more_than_fit_into_a_call_go_into_several() -> None:
-    dynamo = ScriptedDynamo(answer(*[None] * MOST), answer("DuplicateItem"))
-    done = Statements(dynamo).execute(some(MOST + 1))  # type: ignore[arg-type]
-    assert done == [True] * MOST + [False]
-    assert [len(request["Statements"]) for _, request in dynamo.calls] == [MOST, 1]
+@pytest.mark.parametrize(
+    "told",
+    [
+        answer(None),
+        answer("ValidationError"),
+        answer("AccessDenied"),
+        answer(),
+        refusal("InternalServerError"),
+        refusal("UnknownOperationException"),
+    ],
+)
+def test_a_probe_wants_the_refusal_of_its_condition_and_nothing_else(
+    told: Any, caplog: Any
+) -> None:
+    dynamo = ScriptedDynamo(told)
+    statements = Statements(dynamo)  # type: ignore[arg-type]
+    statements.probe(some(1)[0])
+    assert statements.execute(some(2)) == [False, False]
+    assert len(dynamo.calls) == len(caplog.messages) == 1
 
 
-def test_nothing_to_do_is_no_call() -> None:
-    dynamo = ScriptedDynamo()
-    assert Statements(dynamo).execute([]) == []  # type: ignore[arg-type]
-    assert dynamo.calls == []
+@pytest.mark.parametrize("error", [no_answer(), NoCredentialsError()])
+def test_no_answer_is_a_ledger_that_is_down(error: Exception) -> None:
+    dynamo = ScriptedDynamo(error, error, answer(None, None))
+    statements = Statements(dynamo)  # type: ignore[arg-type]
+    with pytest.raises(LedgerDown):
+        statements.execute(some(2))
+    with pytest.raises(LedgerDown):
+        statements.probe(some(1)[0])
+    assert statements.execute(some(2)) == [True, True]

@@ -45,7 +45,7 @@ class Mode(Enum):
     TRANSACTIONAL = "transactional"
     PLAIN_GROUPED = "plain, grouped"
     TRANSACTIONAL_GROUPED = "transactional, grouped"
-    STATEMENTS_GROUPED = "plain, statements"
+    PLAIN_STATEMENTS = "plain, statements"
 
     @property
     def settings(self) -> dict[str, str]:

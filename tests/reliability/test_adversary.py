@@ -14,6 +14,8 @@ SETTINGS = {
     "SLEEP_MAX_SECONDS": "0.03",
 }
 TRANSACTIONAL = {"USE_TRANSACTIONAL_WRITES": "1"}
+GROUPS = {"COMMIT_BATCH": "5"}
+STATEMENTS = {"USE_PARTIQL_STATEMENTS": "1", **GROUPS}
 
 
 def _races(watched: list[Watched]) -> int:
@@ -34,12 +36,12 @@ def test_the_same_message_to_two_consumers_within_milliseconds(
 ) -> None:
     """Nothing is hidden for any time, so who asks gets what others work on: a race for each id.
 
-    One consumer writes both tables at once, one in two steps, one in groups.
+    One consumer writes both tables at once, one in two steps, one in groups, one by statements.
     """
     made = queue_set(visibility=0, max_receive_count=1000)
-    fleet = [SETTINGS, {**SETTINGS, **TRANSACTIONAL}, {**SETTINGS, "COMMIT_BATCH": "5"}]
-    watched = [watch(nursery, tmp_path, {**made.env, **own}) for own in fleet]
-    wait_for(lambda: all(one.events("start") for one in watched), 30, "three consumers polling")
+    ways = [{}, TRANSACTIONAL, GROUPS, STATEMENTS]
+    watched = [watch(nursery, tmp_path, {**made.env, **SETTINGS, **way}) for way in ways]
+    wait_for(lambda: all(one.events("start") for one in watched), 30, "four consumers polling")
     ids = made.send_many(40)
     assert verdict(made, ids, watched) == []
     assert _races(watched) > 5
@@ -58,7 +60,7 @@ def test_one_payload_in_several_messages(nursery, queue_set, tmp_path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", [{}, TRANSACTIONAL, {"COMMIT_BATCH": "5"}])
+@pytest.mark.parametrize("mode", [{}, TRANSACTIONAL, GROUPS, STATEMENTS])
 def test_copies_in_any_order_with_stale_handles(nursery, queue_set, tmp_path, mode) -> None:
     """Two consumers, each behind an adversary that doubles, shuffles and keeps back deliveries."""
     made = queue_set(visibility=1, max_receive_count=50)

@@ -25,9 +25,11 @@ HOW = {
     "silent": {"timeout_ms": 60_000},
     "500": {"error": {"code": "InternalServerError", "status": 500}},
 }
+LANES = {"MAX_MESSAGES": "10", "CONCURRENCY": "4"}
 SHAPES = {
     "2 consumers, one message at a time": (2, {"MAX_MESSAGES": "1"}),
-    "1 consumer, 4 lanes of 10": (1, {"MAX_MESSAGES": "10", "CONCURRENCY": "4"}),
+    "1 consumer, 4 lanes of 10": (1, LANES),
+    "1 consumer, 4 lanes of 10, statements": (1, {**LANES, "USE_PARTIQL_STATEMENTS": "1"}),
 }
 
 

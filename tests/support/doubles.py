@@ -213,14 +213,14 @@ def cancelled(*codes: str | tuple[str, dict[str, Any]]) -> ClientError:
     return refusal("TransactionCanceledException", CancellationReasons=reasons)
 
 
-Step = Exception | dict[str, Any] | str | None
+Step = Exception | Callable[[Any], Any] | dict[str, Any] | str | None
 
 
 class ScriptedDynamo:
     """A DynamoDB client that follows a script, one step a call, and then passes calls on to `real`.
 
     A step is None (pass on), an exception (raise it, nothing happens), a dict (the answer, nothing
-    happens) or LOST.
+    happens), a function (pass on, and it makes another answer of the answer) or LOST.
     """
 
     def __init__(self, *script: Step, real: Any = None) -> None:
@@ -258,6 +258,8 @@ class ScriptedDynamo:
         if isinstance(step, dict):
             return step
         answer = getattr(self._real, name)(**request) if self._real else {}
+        if callable(step):
+            return step(answer)
         if step == LOST:
             raise no_answer()
         return answer
