@@ -21,7 +21,9 @@ Statement = dict[str, Any]
 """One item of BatchExecuteStatement: {"Statement": "INSERT ...", "Parameters": [...]}."""
 Item = Mapping[str, Mapping[str, str]]
 
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchStatementError.html
 _FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException"})
+"""Of a statement, and of the call as a whole."""
 _MALFORMED = "ValidationError"
 _AS_IT_MUST = "ConditionalCheckFailed"
 

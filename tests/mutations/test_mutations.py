@@ -63,8 +63,8 @@ MUTATIONS = [
         "duplicates",
         "tables agree",
         ROWS,
-        'condition = f"{_ABSENT} OR {_EXPIRED}"',
-        'condition = f"{_ABSENT} OR NOT {_EXPIRED}"',
+        'f"{_ABSENT} OR {_EXPIRED}"',
+        'f"{_ABSENT} OR NOT {_EXPIRED}"',
     ),
     Mutation(
         "a message is deleted before it is completed",
