@@ -70,10 +70,12 @@ def test_kill_9_at_any_moment(
         **journal.env,
         "MAX_MESSAGES": "10",
         "USE_TRANSACTIONAL_WRITES": transactional,
+        "SLEEP_MIN_SECONDS": "0.005",  # some is left for each death
+        "SLEEP_MAX_SECONDS": "0.005",
     }
     for _ in range(4):
-        child = start_consumer(env)
         seen = journal.count("received")
+        child = start_consumer(env)
         wait_for(lambda seen=seen: journal.count("received") > seen, what="a receive")
         time.sleep(random.uniform(0, 0.25))
         child.kill()
