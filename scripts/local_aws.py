@@ -137,7 +137,7 @@ def _is_default(state: Path) -> bool:
 def _write_if_changed(path: Path, text: str) -> None:
     if path.exists() and path.read_text() == text:
         return
-    draft = path.with_suffix(".tmp")
+    draft = path.with_suffix(f".{os.getpid()}.tmp")  # of our own: several may be started at once
     draft.write_text(text)
     draft.replace(path)
 

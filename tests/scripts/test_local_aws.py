@@ -156,6 +156,26 @@ def test_three_ups_at_once_start_one(tree: Tree) -> None:
     assert found == [tree.record()["pid"]]
 
 
+def test_what_another_up_drafts_is_not_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process writes its outputs at the moment when ours are ready to be moved."""
+    drafts: list[Path] = []
+    move = Path.replace
+
+    def meet(draft: Path, target: Path) -> Path:
+        drafts.append(draft)
+        if len(drafts) == 1:
+            monkeypatch.setattr("os.getpid", lambda: 0)
+            local_aws._write_if_changed(target, "theirs")
+        return move(draft, target)
+
+    monkeypatch.setattr(Path, "replace", meet)
+    local_aws._write_if_changed(tmp_path / "outputs.json", "ours")
+    assert [path.name for path in tmp_path.iterdir()] == ["outputs.json"]
+    assert (tmp_path / "outputs.json").read_text() == "ours"
+
+
 def numbers(folder: Path) -> list[int]:
     if not folder.exists():
         pytest.skip("needs /proc to count processes")
