@@ -1,9 +1,10 @@
-"""Makes the conditional writes of the two tables: each says what it writes, and when it may not.
+"""Makes the writes to the two tables: each says what it writes, and when it may not.
 
     message-status      STARTED -> COMPLETED, or FAILED and back; attempts, effects, last claim
     message-completed   the gate: one row a key, written once, on condition that it is absent
 
-What a refusal means is the ledger's to say; nothing here calls DynamoDB.
+A statement says the same, for the usual case alone. What a refusal means is the ledger's to say;
+nothing here calls DynamoDB.
 """
 
 import time
@@ -151,7 +152,7 @@ class Rows:
         }
 
     def _update_status(
-        self, message: Message, update: str, condition: str, values: dict[str, Any]
+        self, message: Message, changes: str, condition: str, values: dict[str, Any]
     ) -> Write:
         common = {
             ":claim": {"S": message.delivery},
@@ -163,7 +164,7 @@ class Rows:
             "Update": {
                 "TableName": self._status_table,
                 "Key": {"message_id": {"S": message.key}},
-                "UpdateExpression": update,
+                "UpdateExpression": changes,
                 "ConditionExpression": condition,
                 "ExpressionAttributeNames": {"#status": "status"},
                 "ExpressionAttributeValues": common | values,

@@ -63,11 +63,15 @@ class Statements:
     def probe(self, impossible: Statement) -> None:
         """Learn whether statements can be used, by one that must be refused by its condition.
 
-        Raises LedgerDown where there is no answer.
+        Never raises: whether the tables are down is for a probe of conditional writes to find.
         """
-        (outcome,) = self._outcomes([impossible])
-        self._usable = self._usable or outcome == _AS_IT_MUST
-        if outcome != _AS_IT_MUST:
+        try:
+            (outcome,) = self._outcomes([impossible])
+        except LedgerDown as error:
+            outcome = str(error)
+        if outcome == _AS_IT_MUST:
+            self._usable = True
+        else:
             self._give_up(outcome or "a condition that cannot hold was not looked at")
 
     def execute(self, statements: Sequence[Statement]) -> list[bool]:
@@ -78,9 +82,8 @@ class Statements:
         if not self._usable:
             return [False] * len(statements)
         outcomes = self._outcomes(statements)
-        forbidden = _FORBIDDEN.intersection(outcomes)
-        if forbidden or set(outcomes) == {_MALFORMED}:
-            self._give_up(*(forbidden or {_MALFORMED}))
+        if _FORBIDDEN.intersection(outcomes) or set(outcomes) == {_MALFORMED}:
+            self._give_up(", ".join(sorted(set(outcomes) - {""})))
         return [not outcome for outcome in outcomes]
 
     def _outcomes(self, statements: Sequence[Statement]) -> list[str]:
