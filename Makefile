@@ -86,7 +86,7 @@ doctor: venv ## Say what will hurt: queue, DLQ, tables, settings and journal (AR
 	@$(BIN)/python scripts/doctor.py $(ARGS)
 
 .PHONY: bench
-bench: venv-test ## Speed, calls, cost and CPU beside a hand-written loop; about 12 minutes (ARGS="--parts compare": 6)
+bench: venv-test ## Speed, calls, cost and CPU beside a hand-written loop; 10 to 16 minutes (ARGS="--parts compare": half)
 	@$(BIN)/python tests/benchmarks/bench.py $(ARGS)
 
 .PHONY: soak
