@@ -38,12 +38,25 @@ class Deletion(Enum):
     UNKNOWN = "delete_unknown"
 
 
-class LedgerDown(Exception):
+class Down(Exception):
+    """A service gave no usable answer; whether the call had its effect is not known.
+
+    `passing` says whether the cause may go away by itself (refused, reset, timed out, 5xx,
+    throttled), `throttled` whether the service said that it was asked too fast.
+    """
+
+    def __init__(self, reason: str, *, passing: bool = True, throttled: bool = False) -> None:
+        super().__init__(reason)
+        self.passing = passing
+        self.throttled = throttled
+
+
+class LedgerDown(Down):
     """The ledger as a whole cannot be used now; whether the write happened is not known."""
 
 
-class InboxDown(Exception):
-    """The queue cannot be received from now."""
+class InboxDown(Down):
+    """The queue cannot be used now."""
 
 
 class Rejected(Exception):

@@ -58,6 +58,7 @@ ROOMS = (
         "botocore.exceptions",
         "worker.message worker.ports worker.rows worker.statements worker.writes",
     ),
+    room("consumer/worker/aws.py", "botocore botocore.exceptions", "worker.ports"),
     room("consumer/worker/rows.py", ours="worker.message worker.statements worker.writes"),
     room("consumer/worker/statements.py", "botocore.exceptions", "worker.ports"),
     room("consumer/worker/writes.py", "botocore.exceptions", "worker.message worker.ports"),

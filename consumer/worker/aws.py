@@ -1,0 +1,80 @@
+"""Makes one call to AWS and decides whether what came back is an answer at all.
+
+A refusal (ClientError) is an answer: what it means is for the caller to decide. Everything else
+that goes wrong, and every success that lacks its proof, leaves open whether the call had its
+effect. It raises `Down`, and the caller fails closed.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from botocore import exceptions as sdk
+from botocore.exceptions import BotoCoreError, ClientError
+
+from .ports import Down
+
+THROTTLED = frozenset(
+    {
+        "LimitExceededException",
+        "OverLimit",
+        "ProvisionedThroughputExceeded",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "Throttling",
+        "ThrottlingError",
+        "ThrottlingException",
+    }
+)
+"""Codes of SQS and DynamoDB, of a call or of one item in it, that say: too fast (quirk 17)."""
+_SERVER_ERROR = 500
+
+
+def call(
+    method: Callable[..., Any],
+    request: Mapping[str, Any],
+    proof: Callable[[Any], bool],
+    down: type[Down],
+) -> Any:
+    """The answer of a boto3 method to a request; `proof` says whether an answer has what was asked.
+
+    Raises ClientError where AWS refuses, and `down` where there is no answer, or none with its
+    proof: botocore turns a 200 that holds no JSON into an empty answer (quirk 18). Whatever the SDK
+    raises counts, since a credential source may raise any error: a token file that is away during
+    its rotation is a FileNotFoundError, a credential process that prints no JSON a ValueError.
+    """
+    try:
+        answer = method(**request)
+    except ClientError:
+        raise
+    except Exception as error:
+        raise down_by(error, down) from error
+    if not proof(answer):
+        raise down("the answer lacks what was asked for, so it is not from AWS", passing=False)
+    return answer
+
+
+def down_by(error: Exception, down: type[Down]) -> Down:
+    """The same trouble as a `down`, with its kind where the text alone would not tell."""
+    text = str(error)
+    reason = (
+        text
+        if isinstance(error, BotoCoreError | ClientError)
+        else f"{type(error).__name__}: {text}"
+    )
+    return down(reason, passing=is_passing(error), throttled=is_throttling(error))
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether an error of a call may go away by itself, which a refused request does not."""
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return is_throttling(error) or status >= _SERVER_ERROR
+    return isinstance(error, sdk.ConnectionError | sdk.HTTPClientError) and not isinstance(
+        error, sdk.SSLError
+    )
+
+
+def is_throttling(error: BaseException) -> bool:
+    """Whether AWS refused a call because it was asked too fast."""
+    return isinstance(error, ClientError) and error.response["Error"].get("Code") in THROTTLED

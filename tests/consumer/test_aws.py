@@ -1,0 +1,84 @@
+"""A call to AWS has an answer, a refusal, or nothing that anyone may rely on."""
+
+from typing import Any
+
+import pytest
+from botocore import exceptions as sdk
+from botocore.exceptions import ClientError
+
+from worker import aws
+from worker.ports import InboxDown, LedgerDown
+
+
+def refused(code: str, status: int = 400) -> ClientError:
+    return ClientError(
+        {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
+        "Call",
+    )
+
+
+def raising(error: Exception) -> Any:
+    def method(**_: Any) -> Any:
+        raise error
+
+    return method
+
+
+def answer_of(answer: dict[str, Any]) -> Any:
+    return lambda **_: answer
+
+
+def test_an_answer_with_its_proof_is_an_answer() -> None:
+    method = answer_of({"ConsumedCapacity": {}})
+    assert aws.call(method, {}, lambda a: "ConsumedCapacity" in a, LedgerDown) == {
+        "ConsumedCapacity": {}
+    }
+
+
+def test_an_answer_without_its_proof_is_down_and_stays_down() -> None:
+    with pytest.raises(LedgerDown) as caught:
+        aws.call(answer_of({}), {}, lambda a: "ConsumedCapacity" in a, LedgerDown)
+    assert not caught.value.passing
+
+
+def test_a_refusal_is_for_the_caller() -> None:
+    with pytest.raises(ClientError):
+        aws.call(raising(refused("ConditionalCheckFailedException")), {}, bool, LedgerDown)
+
+
+@pytest.mark.parametrize(
+    ("error", "passing"),
+    [
+        (sdk.EndpointConnectionError(endpoint_url="http://x"), True),
+        (sdk.ReadTimeoutError(endpoint_url="http://x"), True),
+        (sdk.ConnectionClosedError(endpoint_url="http://x"), True),
+        (sdk.SSLError(endpoint_url="https://x", error="self-signed"), False),
+        (sdk.NoCredentialsError(), False),
+        (FileNotFoundError(2, "No such file", "/var/run/token"), False),
+        (ValueError("Expecting value: line 1 column 1 (char 0)"), False),
+        (AttributeError("'list' object has no attribute 'get'"), False),
+    ],
+)
+def test_whatever_the_sdk_raises_is_down(error: Exception, passing: bool) -> None:
+    with pytest.raises(InboxDown) as caught:
+        aws.call(raising(error), {}, bool, InboxDown)
+    assert caught.value.passing is passing
+    assert str(error) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "passing", "throttled"),
+    [
+        (refused("InternalServerError", 500), True, False),
+        (refused("ServiceUnavailable", 503), True, False),
+        (refused("ThrottlingException"), True, True),
+        (refused("ProvisionedThroughputExceededException"), True, True),
+        (refused("RequestThrottled", 403), True, True),
+        (refused("AccessDeniedException"), False, False),
+        (refused("ResourceNotFoundException"), False, False),
+        (refused("ExpiredTokenException"), False, False),
+    ],
+)
+def test_a_refusal_passes_or_stays(error: ClientError, passing: bool, throttled: bool) -> None:
+    down = aws.down_by(error, LedgerDown)
+    assert (down.passing, down.throttled) == (passing, throttled)
