@@ -27,7 +27,7 @@ from .message import Identity, identity_of
 from .meter import Meter, Tally, spoken, summary
 from .outage import Outage, PatientLedger
 from .pipeline import Pipeline
-from .ports import Inbox, Ledger, LedgerDown, QueueFacts, Work
+from .ports import Down, Inbox, Ledger, QueueFacts, Work
 from .settings import Settings
 from .turnstile import Turnstile
 from .variables import LONGEST_VISIBILITY
@@ -49,7 +49,7 @@ def run(settings: Settings, source: str) -> int:
         ports = _ports(settings, meter, journal)
         facts = ports.inbox.facts()
         ports.ledger.probe()
-    except (BotoCoreError, ClientError, LedgerDown, ValueError) as error:
+    except (BotoCoreError, ClientError, Down, ValueError) as error:
         log.error("cannot start on %s: %s", settings.queue_url, error)
         return Exit.AWS
     if settings.heartbeat_seconds and facts.visibility <= settings.heartbeat_seconds:

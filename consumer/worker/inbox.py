@@ -6,13 +6,14 @@ It knows the limits and quirks of SQS and nothing of what a message means.
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
+from . import aws
 from .message import Identity, Message, delivery_of, identity_of
-from .ports import Deletion, InboxDown, QueueFacts
+from .ports import Deletion, Down, InboxDown, QueueFacts
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -22,6 +23,10 @@ BATCH_LIMIT = 10
 
 _STALE = frozenset({"ReceiptHandleIsInvalid", "InvalidParameterValue", "MessageNotInflight"})
 """Answers to a delete with a handle whose delivery has ended; SQS mostly says nothing (quirk 3)."""
+_OPEN = "no answer"
+"""Stands for the code of an entry whose outcome is not known."""
+_REQUIRED = ("MessageId", "ReceiptHandle", "Body")
+_JSON = "application/x-amz-json"
 
 log = logging.getLogger(__name__)
 
@@ -43,35 +48,43 @@ class SqsInbox:
     ) -> None:
         self._sqs = sqs
         self._queue_url = queue_url
-        self._override = visibility
+        self._visibility = visibility
         self._identify = identify
-        self._visibility = visibility or 0
 
     def facts(self) -> QueueFacts:
-        """What the queue's attributes say; raises botocore's errors, for the start to report."""
-        answer = self._sqs.get_queue_attributes(
-            QueueUrl=self._queue_url, AttributeNames=["VisibilityTimeout", "RedrivePolicy"]
+        """What the queue's attributes say; raises InboxDown."""
+        names = ["VisibilityTimeout", "RedrivePolicy"]
+        answer = self._call(
+            self._sqs.get_queue_attributes, {"AttributeNames": names}, _has_visibility
         )
-        attributes: Any = answer.get("Attributes", {})
-        if self._override is None:
+        attributes = answer["Attributes"]
+        if self._visibility is None:
             self._visibility = int(attributes["VisibilityTimeout"])
-        return QueueFacts(self._visibility, _max_receives(attributes.get("RedrivePolicy")))
+        try:
+            most = _max_receives(attributes.get("RedrivePolicy"))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InboxDown(
+                f"{self._queue_url}: RedrivePolicy={attributes['RedrivePolicy']!r} has no "
+                "maxReceiveCount",
+                passing=False,
+            ) from error
+        return QueueFacts(self._visibility, most)
 
     def receive(self, limit: int, wait: int) -> list[Message]:
-        """Up to `limit` messages, after at most `wait` seconds; raises InboxDown."""
+        """Up to `limit` messages, after at most `wait` seconds; raises InboxDown.
+
+        The visibility timeout goes along with each request: somebody may lower the queue's own
+        while the consumer counts on the one that it found at the start.
+        """
         request: dict[str, Any] = {
-            "QueueUrl": self._queue_url,
             "MaxNumberOfMessages": min(limit, BATCH_LIMIT),
             "WaitTimeSeconds": wait,
             "MessageSystemAttributeNames": ["ApproximateReceiveCount", "SentTimestamp"],
         }
-        if self._override is not None:
-            request["VisibilityTimeout"] = self._override
-        try:
-            answer = self._sqs.receive_message(**request)
-        except (ClientError, BotoCoreError) as error:
-            raise InboxDown(f"receive from {self._queue_url}: {error}") from error
-        return [self._message(raw) for raw in answer.get("Messages", ())]
+        if self._visibility is not None:
+            request["VisibilityTimeout"] = self._visibility
+        answer = self._call(self._sqs.receive_message, request, _is_from_sqs)
+        return [self._message(raw) for raw in _whole(answer)]
 
     def delete(self, messages: Sequence[Message]) -> list[Deletion]:
         """Delete from the queue; a handle that has gone stale is an answer, not an error."""
@@ -94,9 +107,9 @@ class SqsInbox:
     def _in_batches(
         self, call: Callable[..., Any], messages: Sequence[Message], extra: dict[str, Any]
     ) -> list[str]:
-        """For each message the error code of its entry, '' where there is none.
+        """For each message the error code of its entry, '' where SQS says that it was done.
 
-        A call that fails as a whole gives its code to each of its messages.
+        A call that fails as a whole leaves each of its messages open.
         """
         codes: list[str] = []
         for start in range(0, len(messages), BATCH_LIMIT):
@@ -106,18 +119,32 @@ class SqsInbox:
                 for index, message in enumerate(part)
             ]
             try:
-                answer = call(QueueUrl=self._queue_url, Entries=entries)
-            except (ClientError, BotoCoreError) as error:
-                log.warning("%s messages: %s; they stay as they are", len(part), error)
-                codes += [type(error).__name__] * len(part)
-                continue
-            failed = {entry["Id"]: entry["Code"] for entry in answer.get("Failed", ())}
-            codes += [failed.get(str(index), "") for index in range(len(part))]
+                answer = self._call(call, {"Entries": entries}, _has_outcomes)
+            except InboxDown as error:
+                log.warning("no outcome for %s messages: %s", len(part), error)
+                answer = {}
+            codes += _codes(answer, len(part))
         return codes
+
+    def _call(
+        self, method: Callable[..., Any], request: Mapping[str, Any], proof: Callable[[Any], bool]
+    ) -> Any:
+        """The answer of SQS; raises InboxDown, which names the queue, where there is none."""
+        try:
+            return aws.call(method, {"QueueUrl": self._queue_url, **request}, proof, InboxDown)
+        except ClientError as error:
+            raise self._named(aws.down_by(error, InboxDown)) from error
+        except InboxDown as down:
+            raise self._named(down) from down.__cause__
+
+    def _named(self, down: Down) -> InboxDown:
+        reason = f"{self._queue_url}: {down}"
+        return InboxDown(reason, passing=down.passing, throttled=down.throttled)
 
     def _message(self, raw: Any) -> Message:
         attributes = raw.get("Attributes", {})
         identity = self._identify(raw["Body"], raw["MessageId"])
+        visibility = self._visibility or 0
         return Message(
             id=identity.id,
             sqs_id=raw["MessageId"],
@@ -125,13 +152,57 @@ class SqsInbox:
             delivery=delivery_of(raw["ReceiptHandle"]),
             body=raw["Body"],
             digest=identity.digest,
-            receive_count=int(attributes.get("ApproximateReceiveCount", 1)),
-            sent=int(attributes.get("SentTimestamp", 0)) / 1000,
-            visible_at=round(time.time() + self._visibility, 3),
-            deadline=time.monotonic() + self._visibility,
+            receive_count=_whole_number(attributes.get("ApproximateReceiveCount"), 1),
+            sent=_whole_number(attributes.get("SentTimestamp"), 0) / 1000,
+            visible_at=round(time.time() + visibility, 3),
+            deadline=time.monotonic() + visibility,
             business_key=identity.business_key,
             unkeyed=identity.unkeyed,
         )
+
+
+def _is_from_sqs(answer: Any) -> bool:
+    """Whether SQS sent this answer, which may be empty: then it has a request id, in JSON and in
+    XML. A stand-in for SQS that sends none has the content type of AWS's JSON (quirk 18)."""
+    metadata = answer.get("ResponseMetadata", {})
+    content = metadata.get("HTTPHeaders", {}).get("content-type", "")
+    return "RequestId" in metadata or content.startswith(_JSON)
+
+
+def _has_visibility(answer: Any) -> bool:
+    return str(answer.get("Attributes", {}).get("VisibilityTimeout", "")).isdecimal()
+
+
+def _has_outcomes(answer: Any) -> bool:
+    return "Successful" in answer or "Failed" in answer
+
+
+def _codes(answer: Mapping[str, Any], count: int) -> list[str]:
+    """The code of each entry; one that the answer does not name is open, and not done."""
+    done = {entry.get("Id"): "" for entry in answer.get("Successful", ()) if entry}
+    failed = {
+        entry.get("Id"): entry.get("Code", _OPEN) for entry in answer.get("Failed", ()) if entry
+    }
+    return [(done | failed).get(str(index), _OPEN) for index in range(count)]
+
+
+def _whole(answer: Mapping[str, Any]) -> Iterator[Any]:
+    """The messages of an answer that can be worked on and deleted; the others stay hidden."""
+    for raw in answer.get("Messages", ()):
+        missing = [name for name in _REQUIRED if not isinstance((raw or {}).get(name), str)]
+        if not missing:
+            yield raw
+            continue
+        log.error(
+            "a message came without %s: it is neither worked on nor deleted, and comes back when "
+            "its visibility timeout expires; check what answers at the endpoint",
+            " and ".join(missing),
+        )
+
+
+def _whole_number(value: object, default: int) -> int:
+    text = str(value)
+    return int(text) if text.isdecimal() else default
 
 
 def _deletion(code: str) -> Deletion:

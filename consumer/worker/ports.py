@@ -76,7 +76,8 @@ Work = Callable[[Message], None]
 
 
 class Inbox(Protocol):
-    """A queue: every method but `receive` and `facts` answers for each message and never raises."""
+    """A queue: `facts` and `receive` may raise `InboxDown`; every other method answers for each
+    message and never raises."""
 
     def facts(self) -> QueueFacts: ...
     def receive(self, limit: int, wait: int) -> list[Message]: ...

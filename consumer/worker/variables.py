@@ -147,7 +147,7 @@ VARIABLES = (
         "VISIBILITY_TIMEOUT_SECONDS",
         "integer",
         "",
-        "Seconds a receive hides a message; empty: the queue's own.",
+        "Seconds a receive hides a message; empty: the queue's own at the start.",
         0,
         LONGEST_VISIBILITY,
     ),

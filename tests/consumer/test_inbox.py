@@ -1,7 +1,7 @@
 """What SQS answers becomes an answer for each message; only a receive may raise."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
@@ -23,8 +23,16 @@ def sqs() -> Iterator[Any]:
         )
 
 
+FROM_SQS = {"ResponseMetadata": {"RequestId": "r-1"}}
+HTML = {"ResponseMetadata": {"HTTPStatusCode": 200, "HTTPHeaders": {"content-type": "text/html"}}}
+"""What botocore makes of a page that somebody else answers with."""
+
+
 class ScriptedSqs:
-    """An SQS client that gives the answers it was told and keeps what it was asked."""
+    """An SQS client that gives the answers it was told and keeps what it was asked.
+
+    With no answer left, a receive brings nothing and each entry of a batch succeeds.
+    """
 
     def __init__(self, *answers: Any) -> None:
         self._answers = list(answers)
@@ -39,21 +47,44 @@ class ScriptedSqs:
     def change_message_visibility_batch(self, **request: Any) -> Any:
         return self._call("change", request)
 
+    def get_queue_attributes(self, **request: Any) -> Any:
+        return self._call("attributes", request)
+
     def _call(self, name: str, request: dict[str, Any]) -> Any:
         self.asked.append((name, request))
-        answer = self._answers.pop(0) if self._answers else {}
+        if not self._answers:
+            done = [{"Id": entry["Id"]} for entry in request.get("Entries", ())]
+            return FROM_SQS | {"Successful": done}
+        answer = self._answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return answer(request) if callable(answer) else answer
 
 
 def inbox(client: Any, visibility: int | None = None, url: str = URL) -> SqsInbox:
     return SqsInbox(client, url, visibility)
 
 
-def partly(*failed: tuple[int, str]) -> dict[str, Any]:
+def partly(*failed: tuple[int, str]) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """The answer to a batch of which these entries failed with these codes."""
-    return {"Failed": [{"Id": str(i), "Code": code, "SenderFault": True} for i, code in failed]}
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        places = {place for place, _ in failed}
+        done = [{"Id": one["Id"]} for one in request["Entries"] if int(one["Id"]) not in places]
+        return {"Successful": done, "Failed": [{"Id": str(i), "Code": c} for i, c in failed]}
+
+    return answer
+
+
+def brought(*messages: Any) -> dict[str, Any]:
+    """The answer to a receive."""
+    return FROM_SQS | {"Messages": list(messages)}
+
+
+def raw(name: str, **more: Any) -> dict[str, Any]:
+    """A message as SQS gives it; None takes a field away."""
+    whole = {"MessageId": name, "ReceiptHandle": f"handle-{name}", "Body": "{}", **more}
+    return {field: value for field, value in whole.items() if value is not None}
 
 
 class TestReceive:
@@ -90,7 +121,6 @@ class TestReceive:
         assert request["QueueUrl"] == URL
         assert request["MaxNumberOfMessages"] == asked
         assert request["WaitTimeSeconds"] == 20
-        assert "VisibilityTimeout" not in request
         assert set(request["MessageSystemAttributeNames"]) == {
             "ApproximateReceiveCount",
             "SentTimestamp",
@@ -102,10 +132,55 @@ class TestReceive:
         inbox(client, visibility).receive(1, 0)
         assert client.asked[0][1]["VisibilityTimeout"] == visibility
 
+    def test_the_timeout_found_at_the_start_is_sent_with_each_receive(self, sqs: Any) -> None:
+        """The queue's own is lowered meanwhile, and the heartbeat still counts on the old one."""
+        url = sqs.create_queue(QueueName="q", Attributes={"VisibilityTimeout": "20"})["QueueUrl"]
+        box = inbox(sqs, url=url)
+        assert box.facts().visibility == 20
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "0"})
+        sqs.send_message(QueueUrl=url, MessageBody="x")
+        assert len(box.receive(1, 0)) == 1
+        assert box.receive(1, 0) == []
+
+    @pytest.mark.parametrize("answer", [{}, HTML])
+    def test_an_answer_that_is_not_from_sqs_is_not_an_empty_queue(
+        self, answer: dict[str, Any]
+    ) -> None:
+        with pytest.raises(InboxDown, match=URL):
+            inbox(ScriptedSqs(answer)).receive(1, 0)
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            FROM_SQS,
+            {"ResponseMetadata": {"HTTPHeaders": {"content-type": "application/x-amz-json-1.0"}}},
+        ],
+    )
+    def test_an_empty_answer_from_sqs_is_an_empty_queue(self, answer: dict[str, Any]) -> None:
+        assert inbox(ScriptedSqs(answer)).receive(1, 0) == []
+
+    @pytest.mark.parametrize("field", ["MessageId", "ReceiptHandle", "Body"])
+    @pytest.mark.parametrize("value", [None, 5, {}])
+    def test_a_message_that_lacks_a_part_does_not_cost_the_others_theirs(
+        self, field: str, value: object, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        answer = brought(raw("a"), raw("torn", **{field: value}), raw("b"))
+        found = inbox(ScriptedSqs(answer)).receive(10, 0)
+        assert [message.sqs_id for message in found] == ["a", "b"]
+        assert f"a message came without {field}" in caplog.text
+
+    def test_nor_does_an_entry_that_is_nothing_or_has_odd_attributes(self) -> None:
+        odd = {"ApproximateReceiveCount": "often", "SentTimestamp": "-"}
+        answer = brought(None, raw("a", Attributes=odd))
+        (message,) = inbox(ScriptedSqs(answer)).receive(10, 0)
+        assert (message.sqs_id, message.receive_count, message.sent) == ("a", 1, 0)
+
     @pytest.mark.parametrize(
         "error",
         [
             no_answer(),
+            FileNotFoundError("a token file that is away while it is renewed"),
+            AttributeError("'list' object has no attribute 'get'"),
             refusal("AWS.SimpleQueueService.NonExistentQueue"),
             refusal("OverLimit"),
             refusal("AccessDenied"),
@@ -132,6 +207,27 @@ class TestFacts:
     def test_a_queue_without_a_dlq(self, sqs: Any) -> None:
         url = sqs.create_queue(QueueName="q")["QueueUrl"]
         assert inbox(sqs, url=url).facts() == QueueFacts(30, None)
+
+    @pytest.mark.parametrize(
+        ("answer", "passing"),
+        [
+            ({}, False),
+            (HTML, False),
+            (FROM_SQS | {"Attributes": {}}, False),
+            (FROM_SQS | {"Attributes": {"VisibilityTimeout": "soon"}}, False),
+            (FROM_SQS | {"Attributes": {"VisibilityTimeout": "5", "RedrivePolicy": "{}"}}, False),
+            (FROM_SQS | {"Attributes": {"VisibilityTimeout": "5", "RedrivePolicy": "<"}}, False),
+            (refusal("AccessDenied"), False),
+            (no_answer(), True),
+        ],
+    )
+    @pytest.mark.parametrize("visibility", [None, 5])
+    def test_an_answer_without_them_names_the_queue_and_whether_it_may_pass(
+        self, answer: Any, passing: bool, visibility: int | None
+    ) -> None:
+        with pytest.raises(InboxDown, match=URL) as caught:
+            inbox(ScriptedSqs(answer), visibility).facts()
+        assert caught.value.passing is passing
 
 
 class TestDelete:
@@ -165,6 +261,37 @@ class TestDelete:
     def test_a_call_that_fails_as_a_whole_is_unknown_for_each(self, error: Exception) -> None:
         batch = [a_message(name) for name in "abc"]
         assert inbox(ScriptedSqs(error)).delete(batch) == [Deletion.UNKNOWN] * 3
+
+    @pytest.mark.parametrize(
+        ("answer", "second"),
+        [
+            ({"Successful": [{"Id": "0"}, {"Id": "2"}], "Failed": []}, Deletion.UNKNOWN),
+            ({"Successful": [{"Id": "0"}, {"Id": "2"}, {"Id": "7"}, None, {}]}, Deletion.UNKNOWN),
+            ({"Successful": [{"Id": str(n)} for n in range(3)]}, Deletion.DELETED),
+            (
+                {
+                    "Successful": [{"Id": str(n)} for n in range(3)],
+                    "Failed": [{"Id": "1"}, {"Id": "9", "Code": "X"}, {}],
+                },
+                Deletion.UNKNOWN,
+            ),
+        ],
+    )
+    def test_only_what_the_answer_names_is_done(
+        self, answer: dict[str, Any], second: Deletion
+    ) -> None:
+        batch = [a_message(name) for name in "abc"]
+        box = inbox(ScriptedSqs(answer, answer))
+        assert box.delete(batch) == [Deletion.DELETED, second, Deletion.DELETED]
+        assert box.extend(batch, 5) == [True, second is Deletion.DELETED, True]
+
+    @pytest.mark.parametrize("answer", [{}, HTML, FROM_SQS])
+    def test_an_answer_without_outcomes_does_nothing(self, answer: dict[str, Any]) -> None:
+        batch = [a_message(name) for name in "abc"]
+        box = inbox(ScriptedSqs(answer, answer, answer))
+        assert box.delete(batch) == [Deletion.UNKNOWN] * 3
+        assert box.extend(batch, 5) == [False] * 3
+        assert box.release(batch) == [False] * 3
 
     def test_more_than_ten_are_several_calls_that_fail_each_for_itself(self) -> None:
         batch = [a_message(f"m-{n}") for n in range(23)]

@@ -52,7 +52,11 @@ ROOMS = (
     ),
     # The assembly composes on the door's behalf: alone in the package it knows boto3 and faults.
     room("consumer/worker/assembly.py", "boto3 botocore.config botocore.exceptions", "worker.*"),
-    room("consumer/worker/inbox.py", "botocore.exceptions", "worker.message worker.ports"),
+    room(
+        "consumer/worker/inbox.py",
+        "botocore.exceptions",
+        "worker.aws worker.message worker.ports",
+    ),
     room(
         "consumer/worker/ledger.py",
         "botocore.exceptions",

@@ -79,8 +79,8 @@ MUTATIONS = [
         "crash",
         "conservation",
         INBOX,
-        'return [self._message(raw) for raw in answer.get("Messages", ())]',
-        'found = [self._message(raw) for raw in answer.get("Messages", ())]\n'
+        "return [self._message(raw) for raw in _whole(answer)]",
+        "found = [self._message(raw) for raw in _whole(answer)]\n"
         "        self.delete(found)\n        return found",
     ),
     Mutation(
@@ -175,7 +175,7 @@ MUTATIONS = [
         "poison",
         "redelivered after visibility",
         INBOX,
-        'request["VisibilityTimeout"] = self._override',
+        'request["VisibilityTimeout"] = self._visibility',
         'request["VisibilityTimeout"] = 0',
     ),
     Mutation(
