@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from . import early, faults, ways
 from .business import BusinessKey, requiring_key
 from .cache import FinishedIds
+from .deletes import Deletes
 from .exits import Exit
 from .holdings import Bounds, Holdings
 from .inbox import SqsInbox
@@ -146,10 +147,10 @@ def _loop(
     outage = Outage(stopping, journal)
     patient = PatientLedger(ports.way.telling(ledger), outage, bounds)
     pipeline = Pipeline(
-        inbox=inbox,
         ledger=patient,
         work=work,
         holdings=holdings,
+        deletes=Deletes(inbox, holdings, journal, tally),
         finished=FinishedIds(settings.idempotency_cache_size),
         journal=journal,
         tally=tally,

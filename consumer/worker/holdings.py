@@ -15,7 +15,7 @@ from .journal import Events
 from .message import Message
 from .meter import Tally
 from .ports import Inbox
-from .variables import LONGEST_VISIBILITY
+from .variables import BATCH_LIMIT, LONGEST_VISIBILITY
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ class Holdings:
         self._waiting: dict[str, Message] = {}
         self._working: dict[str, Message] = {}
         self._deadlines: dict[str, float] = {}
+        self._begun: dict[str, float] = {}  # when work began
         self._lost: set[str] = set()  # not to be extended any more: it ran out, or the limit came
         self._closed = False
         self._sending = Lock()  # one change of visibility at a time: see `give_back`
@@ -74,7 +75,13 @@ class Holdings:
             found = self._waiting.pop(message.handle, None)
             if found:
                 self._working[message.handle] = message
+                self._begun[message.handle] = time.monotonic()
             return found is not None
+
+    def is_waiting(self, message: Message) -> bool:
+        """Whether it is in hand and not begun: false once a stop or the limit gave it back."""
+        with self._lock:
+            return message.handle in self._waiting
 
     def drop(self, messages: Sequence[Message]) -> None:
         """These are finished or left to their visibility timeout: extend them no more."""
@@ -87,8 +94,7 @@ class Holdings:
         here for the last time remains to be worked on."""
         with self._lock:
             self._closed = True
-            waiting = [m for m in list(self._waiting.values()) if not self._bounds.is_last(m)]
-            waiting = [m for m in waiting if self._forget(m)]
+            waiting = self._taken_from_hand(list(self._waiting.values()))
         self._release(waiting, "shutdown")
 
     def held(self) -> list[Message]:
@@ -97,15 +103,21 @@ class Holdings:
             return [*self._waiting.values(), *self._working.values()]
 
     def give_back(self, messages: Sequence[Message], reason: str) -> None:
-        """Make those of the deliveries that are in hand visible again at once."""
+        """Make those of the deliveries that are in hand visible again at once, but for what is here
+        for the last time: given back, it would go to the DLQ."""
         with self._lock:
-            held = [message for message in messages if self._forget(message)]
+            held = self._taken_from_hand(messages)
         self._release(held, reason)
+
+    def _taken_from_hand(self, messages: Sequence[Message]) -> list[Message]:
+        """Under the lock; those of the deliveries that were in hand and may be given back."""
+        return [m for m in messages if not self._bounds.is_last(m) and self._forget(m)]
 
     def _forget(self, message: Message) -> bool:
         """Under the lock; whether it was in hand."""
         self._waiting.pop(message.handle, None)
         self._working.pop(message.handle, None)
+        self._begun.pop(message.handle, None)
         self._lost.discard(message.handle)
         return self._deadlines.pop(message.handle, None) is not None
 
@@ -131,13 +143,23 @@ class Holdings:
             self.extend()
 
     def extend(self) -> None:
-        """Hide everything in hand for another visibility timeout, up to its limit."""
+        """Hide everything in hand for another visibility timeout, up to its limit.
+
+        What expires first goes first, and each batch is noted when it is answered.
+        """
         self._end_at_limit()
+        messages = sorted(self._extensible(), key=self.overdue, reverse=True)
+        for start in range(0, len(messages), BATCH_LIMIT):
+            self._extend(messages[start : start + BATCH_LIMIT])
+
+    def _extend(self, messages: Sequence[Message]) -> None:
         with self._sending:
-            messages = self._extensible()
-            if messages:
-                taken = self._inbox.extend(messages, self._visibility)
-                self._note(messages, taken)
+            with self._lock:
+                held = [message for message in messages if message.handle in self._deadlines]
+            if held:
+                sent = time.monotonic()
+                taken = self._inbox.extend(held, self._visibility)
+                self._note(held, taken, sent)
 
     def overdue(self, message: Message) -> float:
         """Seconds since the delivery's visibility ran out; negative while it lasts."""
@@ -151,22 +173,37 @@ class Holdings:
 
     def _extensible(self) -> list[Message]:
         """What is in hand, not lost, and not at its limit."""
-        most = self._bounds.extensible
-        return [m for m in self.held() if m.handle not in self._lost and self._age(m) <= most]
+        now = time.monotonic()
+        with self._lock:
+            held = [*self._waiting.values(), *self._working.values()]
+            return [m for m in held if m.handle not in self._lost and now <= self._end_of(m)]
 
-    def _age(self, message: Message) -> float:
-        """Seconds since its receive."""
-        return time.monotonic() - message.deadline + self._visibility
+    def _end_of(self, message: Message) -> float:
+        """Under the lock; the moment after which it is extended no more.
+
+        The limit counts from the receive. On the last receive it counts from the start of the work:
+        such a message cannot be given back, and is worked on when its lane comes to it.
+        """
+        received = message.deadline - self._visibility
+        since = received
+        if self._bounds.is_last(message):
+            since = self._begun.get(message.handle, math.inf)
+        return min(since + self._bounds.limit, received + LONGEST_VISIBILITY - self._visibility)
 
     def _end_at_limit(self) -> None:
         """A lane that never returns must not keep its messages for ever: what it has not begun is
         given back, what it has is left to its visibility timeout."""
+        now = time.monotonic()
         with self._lock:
-            waiting = [m for m in self._waiting.values() if self._age(m) > self._bounds.limit]
+            waiting = [
+                m
+                for m in self._waiting.values()
+                if now > m.deadline - self._visibility + self._bounds.limit
+            ]
             ending = [
                 m
                 for m in self._working.values()
-                if self._age(m) > self._bounds.extensible and m.handle not in self._lost
+                if now > self._end_of(m) and m.handle not in self._lost
             ]
             self._lost |= {message.handle for message in ending}
         self.give_back(waiting, "limit")
@@ -181,13 +218,15 @@ class Holdings:
             self._tally.count("extend_ended")
             self._journal.event("extend_ended", message, seconds=self._bounds.extensible)
 
-    def _note(self, messages: Sequence[Message], taken: Sequence[bool]) -> None:
+    def _note(self, messages: Sequence[Message], taken: Sequence[bool], sent: float) -> None:
+        """Its time counts from the sending: the answer may be late."""
+        deadline = sent + self._visibility
+        visible_at = round(time.time() - time.monotonic() + deadline, 3)
         for message, was_taken in zip(messages, taken, strict=True):
             if was_taken:
                 with self._lock:
                     if message.handle in self._deadlines:
-                        self._deadlines[message.handle] = time.monotonic() + self._visibility
-                visible_at = round(time.time() + self._visibility, 3)
+                        self._deadlines[message.handle] = deadline
                 self._journal.event("extended", message, visible_at=visible_at)
             elif self._has_lapsed(message):
                 self._refused(message)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
+from .deletes import BACKLOG
 from .holdings import Holdings
 from .journal import Events
 from .message import Message
@@ -33,6 +34,8 @@ LAST_CALLS = 1.0
 """Seconds of the grace that are kept for giving back and deleting."""
 _TICK = 0.1
 _WATCH = 0.5
+_DUE = 0.2
+"""Seconds between two looks for completions and deletes that are due."""
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +84,9 @@ class Lane:
         parts = self._parts
         if parts.outage.await_up(parts.ledger.probe, lambda: parts.turnstile.stopped is not None):
             parts.turnstile.slow_start()
+        if parts.pipeline.deletes.open > BACKLOG and parts.turnstile.stopped is None:
+            parts.stopping.wait(_DUE)
+            return True
         permit = parts.turnstile.enter()
         if permit is None:
             return False
@@ -170,7 +176,10 @@ class Loop:
         over = threading.Event()
         for lane in [] if self._signals else self._lanes:
             lane.start()
+        pipeline = self._parts.pipeline
         self._thread("heartbeat", lambda: self._heartbeat(over)).start()
+        self._thread("due", lambda: self._repeat(pipeline.settle_due, over)).start()
+        self._thread("deletes", lambda: self._repeat(pipeline.deletes.retry, over)).start()
         while self._running() and not self._signals:
             self._await_lane()
         if self.signal_name:
@@ -184,6 +193,7 @@ class Loop:
         log.info("%s: stopping; messages in work have %g s to finish", name, self._grace)
         self._parts.turnstile.close("signal")
         self._parts.outage.hurry(deadline - LAST_CALLS)
+        self._parts.pipeline.deletes.hurry(deadline - LAST_CALLS)
         self._parts.stopping.set()
         closing = self._thread("close", self._parts.holdings.close)
         closing.start()  # a queue that does not answer must not hold up the end
@@ -217,12 +227,26 @@ class Loop:
                 log.exception("a heartbeat failed; the next one comes")
                 self._parts.tally.count("errors")
 
+    def _repeat(self, step: Callable[[], None], over: threading.Event) -> None:
+        """Take this step again and again until all is over."""
+        while not over.wait(_DUE):
+            try:
+                step()
+            except Exception:
+                log.exception("unforeseen error in a thread beside the lanes; it goes on")
+                self._parts.tally.count("errors")
+
     def _running(self) -> bool:
-        return any(lane.is_alive() for lane in self._lanes)
+        lanes = any(lane.is_alive() for lane in self._lanes)
+        return lanes or self._parts.pipeline.deletes.open > 0
 
     def _await_lane(self) -> None:
         """Short, because a signal handler must not touch an event that this thread waits for."""
-        next((lane for lane in self._lanes if lane.is_alive()), self._lanes[0]).join(_TICK)
+        lane = next((lane for lane in self._lanes if lane.is_alive()), None)
+        if lane:
+            lane.join(_TICK)
+        else:
+            time.sleep(_TICK)
 
     @staticmethod
     def _thread(name: str, target: Callable[[], None]) -> threading.Thread:

@@ -5,17 +5,60 @@ somebody injected. Whatever goes wrong, only what was completed is deleted.
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Lock, Thread
 
 from .cache import FinishedIds
+from .deletes import Deletes
 from .holdings import Holdings
 from .journal import Events
 from .message import Message, waves
 from .meter import Tally
-from .ports import Claim, Completion, Deletion, Inbox, Ledger, LedgerDown, Rejected, Work
+from .ports import Claim, Completion, Ledger, LedgerDown, Rejected, Work
 
 log = logging.getLogger(__name__)
+
+Condition = Callable[[Sequence[Message]], bool]
+
+
+class Stage:
+    """Messages of one wave that wait for the same next step. A message is taken out once."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._messages: list[Message] = []
+
+    def add(self, message: Message) -> None:
+        """One more that waits."""
+        with self._lock:
+            self._messages.append(message)
+
+    def meets(self, condition: Condition) -> bool:
+        """Whether there are messages, and they meet the condition."""
+        with self._lock:
+            return bool(self._messages) and condition(self._messages)
+
+    def take(self, condition: Condition = bool) -> list[Message]:
+        """All of them, for the caller alone, if they meet the condition."""
+        with self._lock:
+            if not self._messages or not condition(self._messages):
+                return []
+            taken, self._messages = self._messages, []
+            return taken
+
+
+class Wave:
+    """A wave in work: messages that are worked and not completed, and completed and not deleted.
+
+    The lane completes and deletes. While it works on a message, another thread does so with what is
+    due; one at a time has the `turn`. An `error` of that thread is raised by the lane.
+    """
+
+    def __init__(self) -> None:
+        self.worked, self.done = Stage(), Stage()
+        self.turn = Lock()
+        self.error: Exception | None = None
 
 
 @dataclass(frozen=True)
@@ -25,42 +68,55 @@ class Pipeline:
     `commit_batch` is how many completions are written in one call.
     """
 
-    inbox: Inbox
     ledger: Ledger
     work: Work
     holdings: Holdings
+    deletes: Deletes
     finished: FinishedIds
     journal: Events
     tally: Tally
     commit_batch: int
+    _in_work: set[Wave] = field(default_factory=set, init=False)
 
     def run(self, batch: Sequence[Message]) -> None:
         """Take a batch to its outcomes; raises LedgerDown, with what is done already deleted."""
-        for wave in waves(batch):
-            done: list[Message] = []
+        for messages in waves(batch):
+            wave = Wave()
+            self._in_work.add(wave)
             try:
-                self._process(wave, done)
+                self._process([m for m in messages if self.holdings.is_waiting(m)], wave)
             finally:
-                self._delete(done)
+                with wave.turn:  # whoever has it settles messages of this lane
+                    self._in_work.discard(wave)
+                    wave.worked.take()  # only after an error, and then they are not completed
+                    self.deletes.delete(wave.done.take())
+            if wave.error:
+                raise wave.error
 
-    def _process(self, wave: Sequence[Message], done: list[Message]) -> None:
+    def settle_due(self) -> None:
+        """Complete and delete what is due, in threads of their own: no lane works for so long, and
+        no outage lasts so long, that a message must wait for it past half of its time."""
+        for wave in list(self._in_work):
+            if self._is_ready(wave) and not wave.turn.locked():
+                Thread(name="settle", target=self._settle_aside, args=(wave,), daemon=True).start()
+
+    def _process(self, messages: Sequence[Message], wave: Wave) -> None:
         fresh = []
-        for message in wave:
+        for message in messages:
             if self.finished.has(message.key, message.digest):
-                self._note_done(message, "cached", done)
+                self._note_done(message, "cached", wave)
             else:
                 fresh.append(message)
-        claimed = self._claim(fresh, done)
-        if claimed and done:  # do not let what is done wait for the work
-            self._delete(done)
-            done.clear()
-        self._work_through(claimed, done)
+        claimed = self._claim(fresh, wave)
+        if claimed:  # do not let what is done wait for the work
+            self.deletes.delete(wave.done.take())
+        self._work_through(claimed, wave)
 
-    def _claim(self, fresh: Sequence[Message], done: list[Message]) -> list[Message]:
+    def _claim(self, fresh: Sequence[Message], wave: Wave) -> list[Message]:
         claimed = []
         for message, claim in zip(fresh, self.ledger.claim(fresh) if fresh else (), strict=True):
             if claim is Claim.ALREADY_DONE:
-                self._note_done(message, claim.value, done)
+                self._note_done(message, claim.value, wave)
                 continue
             self.journal.event(claim.value, message)
             if claim is Claim.CLAIMED:
@@ -71,28 +127,48 @@ class Pipeline:
                 self._leave(message, "its claim could not be made sure")
         return claimed
 
-    def _work_through(self, claimed: Sequence[Message], done: list[Message]) -> None:
-        worked: list[Message] = []
+    def _work_through(self, claimed: Sequence[Message], wave: Wave) -> None:
         failed: list[tuple[Message, str]] = []
         for message in claimed:
             if not self.holdings.start(message):
                 continue
             reason = self._work_on(message)
             if reason is None:
-                worked.append(message)
+                wave.worked.add(message)
             else:
                 failed.append((message, reason))
                 self.holdings.drop([message])
-            if len(worked) == self.commit_batch or self.holdings.is_due(worked):
-                self._complete(worked, done)
-                worked = []
-            if self.holdings.is_due(done):
-                self._delete(done)
-                done.clear()
-        if worked:
-            self._complete(worked, done)
+            if self._is_ready(wave):
+                with wave.turn:
+                    self._settle(wave.worked.take(self._is_full_or_due), wave)
+        with wave.turn:
+            self._settle(wave.worked.take(), wave)
         if failed:
             self._fail(failed)
+
+    def _is_full_or_due(self, worked: Sequence[Message]) -> bool:
+        return len(worked) >= self.commit_batch or self.holdings.is_due(worked)
+
+    def _is_ready(self, wave: Wave) -> bool:
+        """Whether a group is full, or a message has used up half of its visibility timeout."""
+        return wave.worked.meets(self._is_full_or_due) or wave.done.meets(self.holdings.is_due)
+
+    def _settle(self, worked: Sequence[Message], wave: Wave) -> None:
+        """Complete these, and delete what is due."""
+        if worked:
+            self._complete(worked, wave)
+        self.deletes.delete(wave.done.take(self.holdings.is_due))
+
+    def _settle_aside(self, wave: Wave) -> None:
+        with wave.turn:
+            worked = wave.worked.take(self._is_full_or_due)
+            try:
+                self._settle(worked, wave)
+            except LedgerDown as error:
+                log.warning("%s worked messages are given back: %s", len(worked), error)
+                self.holdings.give_back(worked, "outage")
+            except Exception as error:
+                wave.error = error
 
     def _work_on(self, message: Message) -> str | None:
         """Do the work; the reason why it failed, or None. No message can stop the consumer."""
@@ -109,7 +185,7 @@ class Pipeline:
         self.journal.event("worked", message)
         return None
 
-    def _complete(self, worked: Sequence[Message], done: list[Message]) -> None:
+    def _complete(self, worked: Sequence[Message], wave: Wave) -> None:
         for message, completion in zip(worked, self.ledger.complete(worked), strict=True):
             if completion is Completion.UNKNOWN:
                 self.journal.event(completion.value, message)
@@ -123,7 +199,7 @@ class Pipeline:
             self.journal.event("completed", message, effect=effect)
             self.tally.count(completion.value)
             self.finished.add(message.key, message.digest)
-            done.append(message)
+            wave.done.add(message)
 
     def _fail(self, failed: Sequence[tuple[Message, str]]) -> None:
         for message, reason in failed:
@@ -138,38 +214,12 @@ class Pipeline:
             if is_recorded:
                 self.journal.event("failed", message)
 
-    def _delete(self, done: Sequence[Message]) -> None:
-        if not done:
-            return
-        for message, deletion in zip(done, self.inbox.delete(done), strict=True):
-            late = self.holdings.overdue(message)
-            self.journal.event(deletion.value, message)
-            if deletion is Deletion.STALE:
-                self.tally.count("stale_deletes")
-                log.warning(
-                    "message %s was not deleted, its receipt handle is stale; the next delivery "
-                    "finds it done",
-                    message.id,
-                )
-            if deletion is Deletion.UNKNOWN:
-                self._leave(message, "its delete failed, the next delivery finds it done")
-            elif late > 0:
-                self.tally.count("late_finishes")
-                log.warning(
-                    "message %s was finished %.1f s after its visibility ran out, so it may have "
-                    "been delivered again; shorten the work, raise the visibility timeout or set "
-                    "HEARTBEAT_SECONDS",
-                    message.id,
-                    late,
-                )
-        self.holdings.drop(done)
-
-    def _note_done(self, message: Message, event: str, done: list[Message]) -> None:
+    def _note_done(self, message: Message, event: str, wave: Wave) -> None:
         self.journal.event(event, message)
         self.tally.count("already_done")
         self.finished.add(message.key, message.digest)
         if self.holdings.start(message):
-            done.append(message)
+            wave.done.add(message)
 
     def _leave_changed(self, message: Message) -> None:
         self.holdings.drop([message])

@@ -27,6 +27,8 @@ CALLS = ("reserve", "charge", "ship", "cancel", "refund", "release")
 CALL_POINTS = tuple(f"{side}-{call}" for call in CALLS for side in ("before", "after"))
 LONGEST_VISIBILITY = 43_200
 """12 hours: the longest that SQS hides a message in all (quirk 2)."""
+BATCH_LIMIT = 10
+"""Entries in one batch call of SQS (quirk 7)."""
 
 
 _ALLOWED = {

@@ -182,6 +182,26 @@ class TestExtend:
         assert hands.holdings.overdue(a) == -VISIBILITY
         assert {about for event, about, _ in hands.notes.lines if event == "extended"} == {"a", "b"}
 
+    def test_its_time_counts_from_the_sending(self, hands: Hands) -> None:
+        (message,) = hands.take("a")
+        hands.inbox.on_extend = lambda: setattr(hands.clock, "now", hands.clock.now + 4)
+        hands.holdings.extend()
+        assert hands.holdings.overdue(message) == 4 - VISIBILITY
+
+    def test_what_expires_first_goes_first_and_what_is_gone_meanwhile_does_not_go(
+        self, hands: Hands
+    ) -> None:
+        later = hands.take(*(f"later-{number}" for number in range(12)))
+        hands.clock.now += 10
+        hands.holdings.extend()
+        hands.holdings.hold([a_message("soon", visibility=VISIBILITY, now=hands.clock.now - 1)])
+        hands.inbox.extended.clear()
+        hands.inbox.on_extend = lambda: hands.holdings.drop(later)
+        hands.holdings.extend()
+        ((names, _),) = hands.inbox.extended
+        assert names[0] == "soon"
+        assert len(names) == 10
+
     def test_with_empty_hands_it_asks_nothing(self, hands: Hands) -> None:
         hands.holdings.extend()
         hands.holdings.keep()
@@ -325,6 +345,34 @@ class TestLimit:
         assert hands.notes.lines[0] == ("released", "waiting", {"reason": "limit"})
         assert not hands.holdings.start(waiting)
 
+    def test_what_waits_there_for_the_last_time_is_kept_hidden_and_worked_on(
+        self, hands: Hands
+    ) -> None:
+        """Given back, or left to its visibility timeout, it would go to the DLQ untouched."""
+        hands.bound_by(Bounds(VISIBILITY, self.LIMIT, max_receives=2))
+        last = a_message("last", visibility=VISIBILITY, now=hands.clock.now, receive_count=2)
+        hands.take("hangs", started="hangs")
+        assert hands.holdings.hold([last])
+        hands.clock.now += self.LIMIT + 1
+        hands.holdings.extend()
+        assert hands.inbox.released == []
+        assert [names for names, _ in hands.inbox.extended] == [["last"]]
+        assert hands.holdings.start(last)
+        hands.clock.now += self.LIMIT
+        hands.holdings.extend()
+        hands.clock.now += 1
+        hands.holdings.extend()
+        assert len(hands.inbox.extended) == 2, "its limit counts from the start of its work"
+        assert hands.notes.of("last") == ["extended", "extended", "extend_ended"]
+
+    def test_even_that_ends_with_the_12_hours_of_sqs(self, hands: Hands) -> None:
+        hands.bound_by(Bounds(VISIBILITY, self.LIMIT, max_receives=2))
+        last = a_message("last", visibility=VISIBILITY, now=hands.clock.now, receive_count=2)
+        assert hands.holdings.hold([last])
+        hands.clock.now += LONGEST_VISIBILITY - VISIBILITY + 1
+        hands.holdings.extend()
+        assert hands.inbox.extended == []
+
     def test_each_message_has_its_own(self, hands: Hands) -> None:
         hands.take("hangs", started="hangs")
         hands.clock.now += self.LIMIT + 1
@@ -364,6 +412,14 @@ class TestLastReceive:
         hands.holdings.close()
         first, last = a_message("first"), a_message("last", receive_count=2)
         assert hands.holdings.hold([first, last]) == [last]
+        assert hands.inbox.released == ["first"]
+        assert hands.held == ["last"]
+
+    @pytest.mark.parametrize("reason", ["outage", "limit", "shutdown"])
+    def test_it_is_not_given_back_for_any_reason(self, hands: Hands, reason: str) -> None:
+        first, last = a_message("first"), a_message("last", receive_count=2)
+        hands.holdings.hold([first, last])
+        hands.holdings.give_back([first, last], reason)
         assert hands.inbox.released == ["first"]
         assert hands.held == ["last"]
 

@@ -12,6 +12,7 @@ import pytest
 
 from support.doubles import FakeInbox, FakeLedger, FakeStop, FakeTime, Notes, a_message
 from worker.cache import FinishedIds
+from worker.deletes import BACKLOG, Deletes
 from worker.holdings import Bounds, Holdings
 from worker.loop import (
     LAST_CALLS,
@@ -26,7 +27,7 @@ from worker.message import Message
 from worker.meter import Tally
 from worker.outage import Outage, PatientLedger
 from worker.pipeline import Pipeline
-from worker.ports import InboxDown, LedgerDown
+from worker.ports import Deletion, InboxDown, LedgerDown
 from worker.turnstile import Permit, Turnstile
 
 SECONDS = 5
@@ -53,16 +54,17 @@ class Consumer:
         self.notes, self.tally, self.stopping = Notes(), Tally(), Pauses()
         bounds = Bounds(30)
         self.holdings = Holdings(self.inbox, bounds, self.notes, self.tally)  # type: ignore[arg-type]
+        self.deletes = Deletes(self.inbox, self.holdings, self.notes, self.tally)  # type: ignore[arg-type]
         self.outage = Outage(self.stopping, self.notes)  # type: ignore[arg-type]
         self.work: dict[str, Callable[[], object]] = {}
         settings = {"lanes": 1, "batch": 10, "wait": 10, "limit": 0, "idle_timeout": 0, **turnstile}
         self.turnstile = Turnstile(**settings)  # type: ignore[arg-type]
         patient = PatientLedger(self.ledger, self.outage, bounds)
         pipeline = Pipeline(
-            inbox=self.inbox,
             ledger=patient,
             work=lambda message: self.work.get(message.id, lambda: None)(),  # type: ignore[arg-type,return-value]
             holdings=self.holdings,
+            deletes=self.deletes,
             finished=FinishedIds(100),
             journal=self.notes,  # type: ignore[arg-type]
             tally=self.tally,
@@ -388,6 +390,59 @@ class TestLoop:
         assert consumer.tally["abandoned"] == 0
 
 
+class TestBesideTheLanes:
+    def test_what_is_due_is_deleted_while_its_lane_works(self) -> None:
+        """15 of its 30 s are over: its neighbor waits for the delete, and would for ever."""
+        consumer = Consumer([a_message("a", visibility=14), a_message("b", visibility=14)], limit=2)
+        consumer.work["b"] = lambda: wait_for_it(lambda: consumer.inbox.deleted == ["a"])
+        assert consumer.loop().run() == "limit"
+        assert consumer.inbox.deleted == ["a", "b"]
+
+    def test_a_delete_that_fails_is_tried_again_and_the_end_waits_for_it(self) -> None:
+        consumer = Consumer([a_message("a")], [a_message("b")], limit=2)
+        consumer.inbox.deletions = {"a": Deletion.UNKNOWN}
+
+        def work() -> None:
+            wait_for_it(lambda: consumer.inbox.deleted.count("a") > 1)
+            consumer.inbox.deletions = {}
+
+        consumer.work["b"] = work
+        assert consumer.loop().run() == "limit"
+        assert consumer.notes.of("a")[-1] == consumer.notes.of("b")[-1] == "deleted"
+        assert consumer.deletes.open == 0
+
+    def test_a_stop_waits_for_it_within_the_grace(self) -> None:
+        consumer = Consumer([a_message("a")])
+        consumer.inbox.deletions = {"a": Deletion.UNKNOWN}
+        loop = consumer.loop(grace=LAST_CALLS + 0.5)
+        consumer.work["a"] = lambda: loop.on_signal(signal.SIGTERM, None)
+        before = time.monotonic()
+        assert loop.run() == "signal"
+        assert time.monotonic() - before < LAST_CALLS + 0.5 + SECONDS
+        assert consumer.inbox.deleted.count("a") > 1
+        assert consumer.notes.of("a")[-1] == "delete_unknown"
+        assert consumer.tally["abandoned"] == 0
+
+    def test_with_many_deletes_open_nothing_is_received(self) -> None:
+        batch = [a_message(str(number)) for number in range(BACKLOG + 1)]
+        consumer = Consumer(batch, [a_message("next")])
+        consumer.inbox.deletions = {message.id: Deletion.UNKNOWN for message in batch}
+        lane = consumer.lane()
+        assert lane.turn()
+        assert lane.turn()
+        assert len(consumer.inbox.asked) == 1
+        consumer.deletes._open.popitem()
+        assert lane.turn()
+        assert len(consumer.inbox.asked) == 2
+        assert consumer.deletes.open == BACKLOG
+
+    def test_an_error_beside_the_lanes_is_counted_and_does_not_end_it(self) -> None:
+        consumer = Consumer([a_message("a")], limit=1)
+        consumer.deletes.retry = lambda: {}["bug"]  # type: ignore[method-assign]
+        consumer.work["a"] = lambda: wait_for_it(lambda: consumer.tally["errors"] > 1)
+        assert consumer.loop().run() == "limit"
+
+
 class TestHeartbeat:
     def test_it_extends_what_is_in_work_and_stops_with_the_loop(self) -> None:
         consumer = Consumer([a_message("a")], limit=1)
@@ -523,6 +578,10 @@ class TestKeepingHidden:
         beats.down()
         beats.consumer.holdings.drop([beats.message])
         assert beats.run(20, beat=1) == []
+
+
+def wait_for_it(holds: Callable[[], object]) -> None:
+    assert wait_until(holds)
 
 
 def threads() -> list[str]:

@@ -1,12 +1,16 @@
 """Only what was completed is deleted, one message's trouble is its own, and calls are few."""
 
 import logging
+import threading
+import time
 from collections.abc import Callable, Sequence
 
 import pytest
 
 from support.doubles import FakeInbox, FakeLedger, FakeTime, Notes, a_message
+from support.waiting import wait_for
 from worker.cache import FinishedIds
+from worker.deletes import Deletes
 from worker.holdings import Bounds, Holdings
 from worker.message import Message
 from worker.meter import Tally
@@ -24,14 +28,15 @@ class Path:
         self.inbox, self.ledger = FakeInbox(), FakeLedger()
         self.notes, self.tally = Notes(), Tally()
         self.holdings = Holdings(self.inbox, Bounds(VISIBILITY), self.notes, self.tally)  # type: ignore[arg-type]
+        self.deletes = Deletes(self.inbox, self.holdings, self.notes, self.tally)  # type: ignore[arg-type]
         self.finished = FinishedIds(cache)
         self.worked: list[str] = []
         self.work: dict[str, Callable[[], object]] = {}
         self.pipeline = Pipeline(
-            inbox=self.inbox,
             ledger=self.ledger,
             work=self._work,
             holdings=self.holdings,
+            deletes=self.deletes,
             finished=self.finished,
             journal=self.notes,  # type: ignore[arg-type]
             tally=self.tally,
@@ -61,6 +66,7 @@ class Path:
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
     clock = FakeTime()
     monkeypatch.setattr("worker.holdings.time", clock)
+    monkeypatch.setattr("worker.deletes.time", clock)
     return clock
 
 
@@ -296,12 +302,12 @@ class TestUnsure:
         assert path.inbox.deleted == ["done", "a"]
         assert sorted(message.id for message in path.holdings.held()) == ["b", "c"]
 
-    def test_a_delete_that_is_not_sure_leaves_the_message(self, path: Path) -> None:
+    def test_a_delete_that_is_not_sure_stays_open_and_delays_no_other(self, path: Path) -> None:
         path.inbox.deletions = {"a": Deletion.UNKNOWN}
         path.run("a", "b")
-        assert path.notes.of("a")[-1] == "delete_unknown"
+        assert path.notes.of("a")[-1] == "completed"
         assert path.notes.of("b")[-1] == "deleted"
-        assert path.tally.items() == {"completed": 2, "unknown": 1}
+        assert path.deletes.open == 1
         assert path.holdings.held() == []
 
     def test_an_error_in_the_path_itself_still_deletes_only_what_was_done(self, path: Path) -> None:
@@ -371,6 +377,22 @@ class TestStop:
         assert path.inbox.released == ["b", "c"]
         assert path.inbox.deleted == ["a"]
 
+    def test_copies_that_it_gave_back_are_not_claimed_in_a_later_wave(
+        self, clock: FakeTime
+    ) -> None:
+        path = Path(clock, cache=0)
+        path.work["a"] = path.holdings.close
+        path.run("a", "a", "b", "a")
+        assert path.ledger.asked("claim") == [["a", "b"]]
+        assert path.inbox.released == ["a", "b", "a"]
+
+    def test_what_it_gave_back_before_the_first_claim_is_not_claimed(self, path: Path) -> None:
+        batch = [path.delivery("a"), path.delivery("b")]
+        path.holdings.hold(batch)
+        path.holdings.give_back(batch[:1], "shutdown")
+        path.pipeline.run(batch)
+        assert path.ledger.asked("claim") == [["b"]]
+
 
 class TestTime:
     def test_a_completion_does_not_wait_for_others_past_half_its_time(
@@ -382,6 +404,139 @@ class TestTime:
         assert path.ledger.asked("complete") == [["a", "b"], ["c"]]
         assert path.notes.names.index("deleted") < path.notes.lines.index(("work_started", "c", {}))
 
+    @pytest.mark.parametrize(
+        ("commit_batch", "first"), [(1, ["completed"]), (10, ["completed", "deleted"])]
+    )
+    def test_what_is_due_is_settled_while_a_neighbor_works(
+        self, clock: FakeTime, commit_batch: int, first: list[str]
+    ) -> None:
+        """Whether its completion waits for its group, or only its delete for its batch."""
+        path = Path(clock, commit_batch)
+
+        def work_on() -> None:
+            assert path.notes.of("a")[3:] == first[: commit_batch == 1]
+            clock.now += VISIBILITY / 2 + 1
+            path.pipeline.settle_due()
+            wait_for(lambda: path.notes.of("a")[3:] == ["completed", "deleted"])
+            path.pipeline.settle_due()
+
+        path.work["b"] = work_on
+        path.run("a", "b")
+        assert path.ledger.asked("complete") == [["a"], ["b"]]
+        assert path.inbox.deleted == ["a", "b"]
+        assert path.holdings.held() == []
+
+    def test_before_that_nothing_is_settled_early(self, clock: FakeTime) -> None:
+        path = Path(clock, commit_batch=10)
+
+        def work_on() -> None:
+            clock.now += VISIBILITY / 2 - 1
+            before = threading.active_count()
+            path.pipeline.settle_due()
+            assert threading.active_count() == before
+
+        path.work["b"] = work_on
+        path.run("a", "b")
+        assert path.ledger.asked("complete") == [["a", "b"]]
+
+    def test_an_outage_of_it_delays_neither_the_work_nor_a_heartbeat(self, clock: FakeTime) -> None:
+        path = Path(clock, commit_batch=10)
+        answers, complete = threading.Event(), path.ledger.complete
+
+        def complete_late(messages: Sequence[Message]) -> list[Completion]:
+            assert messages[0].id != "a" or answers.wait(5)
+            return complete(messages)
+
+        def work_on() -> None:
+            clock.now += VISIBILITY / 2 + 1
+            path.pipeline.settle_due()
+            path.holdings.extend()
+            assert sorted(path.inbox.extended[0][0]) == ["a", "b", "c"]
+
+        path.ledger.complete = complete_late  # type: ignore[method-assign]
+        path.work = {"b": work_on, "c": answers.set}
+        path.run("a", "b", "c")
+        assert path.worked == ["a", "b", "c"]
+        assert path.ledger.asked("complete") == [["a"], ["b", "c"]]
+        assert path.inbox.deleted == ["a", "b", "c"]
+
+    def test_a_ledger_that_stays_down_gives_back_what_was_due_and_the_rest_goes_on(
+        self, clock: FakeTime
+    ) -> None:
+        path = Path(clock, commit_batch=10)
+
+        def work_on() -> None:
+            clock.now += VISIBILITY / 2 + 1
+            path.ledger.down = {"complete"}
+            path.pipeline.settle_due()
+            wait_for(lambda: path.inbox.released == ["a"])
+            path.ledger.down = set()
+
+        path.work["b"] = work_on
+        path.run("a", "b")
+        assert path.notes.of("a")[-1] == "released"
+        assert path.inbox.deleted == ["b"]
+        assert not path.knows("a")
+
+    def test_a_bug_in_it_is_raised_by_the_lane(self, clock: FakeTime) -> None:
+        path = Path(clock, commit_batch=10)
+
+        def work_on() -> None:
+            clock.now += VISIBILITY / 2 + 1
+            path.ledger.completions = None  # type: ignore[assignment]
+            path.pipeline.settle_due()
+            wait_for(lambda: path.ledger.asked("complete"))
+            path.ledger.completions = {}
+
+        path.work["b"] = work_on
+        with pytest.raises(AttributeError):
+            path.run("a", "b")
+        assert path.inbox.deleted == ["b"]
+
+    def test_a_lane_that_breaks_off_waits_for_it(self, clock: FakeTime) -> None:
+        path = Path(clock, commit_batch=10)
+        complete, begun = path.ledger.complete, threading.Event()
+
+        def complete_late(messages: Sequence[Message]) -> list[Completion]:
+            begun.set()
+            time.sleep(0.1)
+            return complete(messages)
+
+        def break_off() -> None:
+            clock.now += VISIBILITY / 2 + 1
+            path.pipeline.settle_due()
+            assert begun.wait(5)
+            raise SystemExit
+
+        path.ledger.complete = complete_late  # type: ignore[method-assign]
+        path.work["b"] = break_off
+        with pytest.raises(SystemExit):
+            path.run("a", "b")
+        assert path.notes.of("a")[-1] == "deleted"
+
+    def test_nothing_is_settled_twice_however_often_it_is_looked_for(self, clock: FakeTime) -> None:
+        path = Path(clock, commit_batch=3)
+        over = threading.Event()
+        path.holdings.is_due = bool  # type: ignore[method-assign,assignment]
+
+        def look() -> None:
+            while not over.is_set():
+                path.pipeline.settle_due()
+
+        names = [f"m-{number}" for number in range(60)]
+        path.work = dict.fromkeys(names, lambda: time.sleep(0.001))
+        watch = threading.Thread(target=look)
+        watch.start()
+        try:
+            for start in range(0, 60, 10):
+                path.run(*names[start : start + 10])
+        finally:
+            over.set()
+            watch.join()
+        assert sorted(n for call in path.ledger.asked("complete") for n in call) == sorted(names)
+        assert sorted(path.inbox.deleted) == sorted(names)
+        assert path.tally["completed"] == 60
+
     def test_a_late_finish_is_counted_and_explained(
         self, path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -390,7 +545,7 @@ class TestTime:
         assert path.tally["late_finishes"] == 1
         (record,) = [r for r in caplog.records if r.levelno == logging.WARNING]
         assert "message a " in record.getMessage()
-        assert "3.0 s after its visibility ran out" in record.getMessage()
+        assert "3.0 s after its visibility timeout expired" in record.getMessage()
 
     def test_a_stale_handle_is_counted_and_a_warning(
         self, path: Path, caplog: pytest.LogCaptureFixture

@@ -55,7 +55,7 @@ ROOMS = (
     room(
         "consumer/worker/inbox.py",
         "botocore.exceptions",
-        "worker.aws worker.message worker.ports",
+        "worker.aws worker.message worker.ports worker.variables",
     ),
     room(
         "consumer/worker/ledger.py",
@@ -103,7 +103,12 @@ ROOMS = (
     room("consumer/worker/turnstile.py"),
     room(
         "consumer/worker/pipeline.py",
-        ours="worker.cache worker.holdings worker.journal worker.message worker.meter worker.ports",
+        ours="worker.cache worker.deletes worker.holdings worker.journal worker.message "
+        "worker.meter worker.ports",
+    ),
+    room(
+        "consumer/worker/deletes.py",
+        ours="worker.holdings worker.journal worker.message worker.meter worker.ports",
     ),
     room(
         "consumer/worker/faults.py",
@@ -119,8 +124,8 @@ ROOMS = (
     ),
     room(
         "consumer/worker/loop.py",
-        ours="worker.holdings worker.journal worker.message worker.meter worker.outage "
-        "worker.pipeline worker.ports worker.turnstile",
+        ours="worker.deletes worker.holdings worker.journal worker.message worker.meter "
+        "worker.outage worker.pipeline worker.ports worker.turnstile",
     ),
     room("consumer/worker/__init__.py"),
     room("producer/produce.py", "boto3 botocore.config", "sender.*"),

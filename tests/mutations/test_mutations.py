@@ -30,7 +30,7 @@ def slow(test: Callable[..., None]) -> Callable[..., None]:
 
 NAMED = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-|index \d+")  # a message id, or its place
 LEDGER, ROWS = "consumer/worker/ledger.py", "consumer/worker/rows.py"
-PIPELINE = "consumer/worker/pipeline.py"
+PIPELINE, DELETES = "consumer/worker/pipeline.py", "consumer/worker/deletes.py"
 SAGA = "consumer/worker/saga.py"
 HOLDINGS, LOOP = "consumer/worker/holdings.py", "consumer/worker/loop.py"
 MOVER = "scripts/redriving/mover.py"
@@ -72,7 +72,7 @@ MUTATIONS = [
         "deleted after completion",
         PIPELINE,
         "        for message, completion in zip(worked,",
-        "        self._delete(worked)\n        for message, completion in zip(worked,",
+        "        self.deletes.delete(worked)\n        for message, completion in zip(worked,",
     ),
     Mutation(
         "a message is deleted as soon as it is received",
@@ -87,9 +87,9 @@ MUTATIONS = [
         "nothing is deleted",
         "happy",
         "conservation",
-        PIPELINE,
-        "        if not done:\n            return",
-        "        if not done or True:\n            return",
+        DELETES,
+        "        if not messages:\n            return",
+        "        if not messages or True:\n            return",
     ),
     Mutation(
         "a claim does not count",
@@ -137,8 +137,8 @@ MUTATIONS = [
         "a stale delete kills the consumer",
         "duplicates",
         "processes ended as declared",
-        PIPELINE,
-        'self.tally.count("stale_deletes")',
+        DELETES,
+        'self._tally.count("stale_deletes")',
         "__import__('os')._exit(1)",
     ),
     Mutation(
@@ -346,23 +346,23 @@ MUTATIONS = [
         "heartbeat",
         "receives",
         HOLDINGS,
-        "taken = self._inbox.extend(messages, self._visibility)",
-        "taken = [True for _ in messages]",
+        "taken = self._inbox.extend(held, self._visibility)",
+        "taken = [True for _ in held]",
     ),
     Mutation(
         "a heartbeat without a limit",
         "heartbeat",
         "receives",
         HOLDINGS,
-        "return min(self.limit, LONGEST_VISIBILITY - self.visibility)",
-        "return LONGEST_VISIBILITY - self.visibility",
+        "return min(since + self._bounds.limit, received + ",
+        "return min(since + LONGEST_VISIBILITY, received + ",
     ),
     Mutation(
         "a limit that is told and not kept",
         "heartbeat",
         "extended to the limit",
         HOLDINGS,
-        "if m.handle not in self._lost and self._age(m) <= most]",
+        "if m.handle not in self._lost and now <= self._end_of(m)]",
         "if m]",
     ),
     Mutation(
