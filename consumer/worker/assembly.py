@@ -87,18 +87,24 @@ class _Ports:
 
 def _ports(settings: Settings, meter: Meter, journal: Events) -> _Ports:
     session = boto3.Session(region_name=settings.aws_region or None)
-    lanes = settings.concurrency
-    sqs = session.client("sqs", config=_config(lanes, settings.wait_time_seconds + 5))
-    meter.attach(sqs)
+
+    def connect(service: str, seconds: float) -> Any:
+        client = session.client(service, config=_config(settings.concurrency, seconds))  # type: ignore[call-overload]
+        meter.attach(client)
+        return client
+
     inbox = SqsInbox(
-        sqs, settings.queue_url, settings.visibility_timeout_seconds, _identify(settings)
+        connect("sqs", settings.wait_time_seconds + 5),
+        partial(connect, "sqs"),
+        settings.queue_url,
+        settings.visibility_timeout_seconds,
+        _identify(settings),
     )
     crash = faults.Crash(_crash_point(settings), journal, settings.crash_max_receives)
     choose = partial(ways.chosen, faulty=partial(faults.crashing_calls, crash=crash))
     if not settings.has_tables:
         return _Ports(inbox, NoLedger(), choose(settings, None, journal=journal), crash)
-    dynamodb = session.client("dynamodb", config=_config(lanes, 3))
-    meter.attach(dynamodb)
+    dynamodb = connect("dynamodb", 3)
     way = choose(settings, dynamodb, journal=journal)
     ledger = DynamoLedger(
         dynamodb,
@@ -115,13 +121,14 @@ def _identify(settings: Settings) -> Callable[[str, str], Identity]:
     return BusinessKey(key).identify if key else identity_of
 
 
-def _config(lanes: int, read_timeout: int) -> Config:
-    """One connection a lane, and two for heartbeat and stop. The code builds its parameters itself,
-    so the SDK need not check them; it repeats an unanswered call once, and what then remains open
-    is outlasted by `outage` and the back-off of a lane, while the messages are kept hidden."""
+def _config(lanes: int, read_timeout: float) -> Config:
+    """A connection for each lane and for the thread that settles what is due meanwhile, and two for
+    heartbeat and stop. The code builds its parameters itself, so the SDK need not check them; it
+    repeats an unanswered call once, and what then remains open is outlasted by `outage` and the
+    back-off of a lane, while the messages are kept hidden."""
     return Config(
-        max_pool_connections=lanes + 2,
-        connect_timeout=2,
+        max_pool_connections=2 * lanes + 2,
+        connect_timeout=min(2.0, read_timeout),
         read_timeout=read_timeout,
         parameter_validation=False,
         retries={"mode": "standard", "total_max_attempts": 2},

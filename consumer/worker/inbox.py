@@ -14,13 +14,13 @@ from botocore.exceptions import ClientError
 from . import aws
 from .message import Identity, Message, delivery_of, identity_of
 from .ports import Deletion, Down, InboxDown, QueueFacts
+from .variables import BATCH_LIMIT
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-BATCH_LIMIT = 10
-"""Entries in one batch call (quirk 7)."""
-
+LONGEST_CALL, SHORTEST_CALL = 5.0, 1.0
+"""Seconds that any call but a receive waits for its answer; see `call_timeout`."""
 _STALE = frozenset({"ReceiptHandleIsInvalid", "InvalidParameterValue", "MessageNotInflight"})
 """Answers to a delete with a handle whose delivery has ended; SQS mostly says nothing (quirk 3)."""
 _OPEN = "no answer"
@@ -31,22 +31,35 @@ _JSON = "application/x-amz-json"
 log = logging.getLogger(__name__)
 
 
+def call_timeout(visibility: int) -> float:
+    """Seconds to wait for an answer where a message is hidden for so long.
+
+    The SDK tries twice. Both tries take a third of the visibility timeout at most: a heartbeat at
+    the first third that nobody answers leaves time for another one. Below 6 s it does not.
+    """
+    return min(LONGEST_CALL, max(SHORTEST_CALL, visibility / 6))
+
+
 class SqsInbox:
     """The `Inbox` port on one SQS queue.
 
-    `visibility` overrides, in seconds, how long a receive hides a message; None leaves it to the
-    queue. `identify` gives the identity of a body with this MessageId, and never raises. All
-    methods may be called from several threads.
+    `receiver` may wait as long as a long poll takes; `connect` makes the client of all other calls,
+    which waits for an answer for at most so many seconds. `visibility` overrides, in seconds, how
+    long a receive hides a message; None leaves it to the queue. `identify` gives the identity of a
+    body with this MessageId, and never raises. All methods may be called from several threads.
     """
 
     def __init__(
         self,
-        sqs: "SQSClient",
+        receiver: "SQSClient",
+        connect: Callable[[float], "SQSClient"],
         queue_url: str,
         visibility: int | None,
         identify: Callable[[str, str], Identity] = identity_of,
     ) -> None:
-        self._sqs = sqs
+        self._receiver = receiver
+        self._connect = connect
+        self._sqs = connect(LONGEST_CALL)
         self._queue_url = queue_url
         self._visibility = visibility
         self._identify = identify
@@ -60,6 +73,7 @@ class SqsInbox:
         attributes = answer["Attributes"]
         if self._visibility is None:
             self._visibility = int(attributes["VisibilityTimeout"])
+        self._sqs = self._connect(call_timeout(self._visibility))
         try:
             most = _max_receives(attributes.get("RedrivePolicy"))
         except (KeyError, TypeError, ValueError) as error:
@@ -83,7 +97,7 @@ class SqsInbox:
         }
         if self._visibility is not None:
             request["VisibilityTimeout"] = self._visibility
-        answer = self._call(self._sqs.receive_message, request, _is_from_sqs)
+        answer = self._call(self._receiver.receive_message, request, _is_from_sqs)
         return [self._message(raw) for raw in _whole(answer)]
 
     def delete(self, messages: Sequence[Message]) -> list[Deletion]:

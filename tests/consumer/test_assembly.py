@@ -124,8 +124,13 @@ def test_the_sdk_has_a_connection_for_each_who_may_call_at_once_and_two_tries(
 ) -> None:
     session = Mock()
     monkeypatch.setattr("worker.assembly.boto3.Session", lambda **_: session)
+    monkeypatch.setattr(
+        "worker.assembly.SqsInbox", lambda _, connect, *__: connect(1.5) and run.inbox
+    )
     run.brings([a_message("a")])
     assert run(MESSAGE_LIMIT="1", CONCURRENCY="3", **TABLES) == Exit.OK
     configs = [call.kwargs["config"] for call in session.client.call_args_list]
-    assert [config.max_pool_connections for config in configs] == [5, 5]
-    assert [config.retries["total_max_attempts"] for config in configs] == [2, 2]
+    assert [config.max_pool_connections for config in configs] == [8] * 3
+    assert [config.retries["total_max_attempts"] for config in configs] == [2] * 3
+    assert [config.read_timeout for config in configs] == [15, 1.5, 3]
+    assert [config.connect_timeout for config in configs] == [2, 1.5, 2]

@@ -9,7 +9,7 @@ import pytest
 from moto import mock_aws
 
 from support.doubles import a_message, no_answer, refusal
-from worker.inbox import SqsInbox
+from worker.inbox import SqsInbox, call_timeout
 from worker.ports import Deletion, InboxDown, QueueFacts
 
 URL = "https://sqs.us-west-1.amazonaws.com/123456789012/queue"
@@ -38,6 +38,9 @@ class ScriptedSqs:
         self._answers = list(answers)
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
+    def then(self, *answers: Any) -> None:
+        self._answers += answers
+
     def receive_message(self, **request: Any) -> Any:
         return self._call("receive", request)
 
@@ -62,7 +65,7 @@ class ScriptedSqs:
 
 
 def inbox(client: Any, visibility: int | None = None, url: str = URL) -> SqsInbox:
-    return SqsInbox(client, url, visibility)
+    return SqsInbox(client, lambda _: client, url, visibility)
 
 
 def partly(*failed: tuple[int, str]) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -312,6 +315,31 @@ class TestDelete:
         client = ScriptedSqs()
         assert inbox(client).delete([]) == []
         assert client.asked == []
+
+
+class TestTimeouts:
+    @pytest.mark.parametrize(
+        ("visibility", "seconds"),
+        [(0, 1), (2, 1), (6, 1), (12, 2), (30, 5), (43_200, 5)],
+    )
+    def test_two_tries_take_a_third_of_the_visibility_timeout(
+        self, visibility: int, seconds: float
+    ) -> None:
+        assert call_timeout(visibility) == seconds
+
+    def test_only_a_receive_waits_as_long_as_a_long_poll(self) -> None:
+        receiver, others = ScriptedSqs(), ScriptedSqs()
+        others.then(FROM_SQS | {"Attributes": {"VisibilityTimeout": "12"}})
+        connected: list[float] = []
+        box = SqsInbox(receiver, lambda seconds: connected.append(seconds) or others, URL, None)  # type: ignore[arg-type,func-returns-value]
+        box.facts()
+        box.receive(1, 20)
+        box.delete([a_message()])
+        box.extend([a_message()], 5)
+        box.release([a_message()])
+        assert connected == [5, 2]
+        assert [name for name, _ in receiver.asked] == ["receive"]
+        assert [name for name, _ in others.asked] == ["attributes", "delete", "change", "change"]
 
 
 class TestVisibility:

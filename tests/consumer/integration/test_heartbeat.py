@@ -75,9 +75,10 @@ def test_it_ends_with_its_owner(start_consumer, run_consumer, queue_set, journal
 def test_a_refused_extension_is_reported_and_completes_at_most_once(
     start_consumer, queue_set, journal, proxy
 ) -> None:
-    """The proxy holds the extensions back until it is too late; another consumer steps in."""
+    """No extension gets through until it is too late; another consumer steps in."""
     made = queue_set(visibility=1, max_receive_count=10)
-    lost = {"service": "sqs", "operation": "ChangeMessageVisibilityBatch", "latency": 2500}
+    refused = {"code": "InternalError", "status": 500}
+    lost = {"service": "sqs", "operation": "ChangeMessageVisibilityBatch", "error": refused}
     between = {"AWS_ENDPOINT_URL": proxy(rules=[lost]).endpoint}
     first = start_consumer({**made.env, **settings(4, 0.5, lanes=1), **journal.env, **between})
     ids = made.send_many(1)
@@ -90,6 +91,24 @@ def test_a_refused_extension_is_reported_and_completes_at_most_once(
     assert "cannot be extended" in endings[1].output
     effects = [event["effect"] for event in journal.events("completed")]
     assert sorted(effects) == [False, True]
+
+
+def test_an_unanswered_extension_does_not_delay_the_next_one(
+    start_consumer, queue_set, journal, proxy
+) -> None:
+    """Both tries of the SDK, after which a third of the visibility timeout is left."""
+    made = queue_set(visibility=6, max_receive_count=10)
+    silent = {"service": "sqs", "operation": "ChangeMessageVisibilityBatch", "timeout_ms": 60_000}
+    between = {"AWS_ENDPOINT_URL": proxy(rules=[{**silent, "times": 2}]).endpoint}
+    first = start_consumer({**made.env, **settings(8, 2, lanes=1), **journal.env, **between})
+    ids = made.send_many(1)
+    wait_for(lambda: journal.count("work_started"), what="work", seconds=20)
+    patient = {**settings(0, 0), "MESSAGE_LIMIT": "1", "IDLE_TIMEOUT_SECONDS": "8"}
+    second = start_consumer({**made.env, **patient, **journal.env})
+    endings = [first.wait(30), second.wait(30)]
+    assert [ended.code for ended in endings] == [0, 0]
+    assert_each_once(made, ids, attempts=1)
+    assert journal.count("received") == 1
 
 
 def test_a_lane_that_hangs_loses_its_message_at_the_limit(
