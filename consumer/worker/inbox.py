@@ -7,11 +7,13 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from . import aws
+from .clock import ServerClock
 from .message import Identity, Message, delivery_of, identity_of
 from .ports import Deletion, Down, InboxDown, QueueFacts
 from .variables import BATCH_LIMIT
@@ -63,6 +65,7 @@ class SqsInbox:
         self._queue_url = queue_url
         self._visibility = visibility
         self._identify = identify
+        self._clock = ServerClock()
 
     def facts(self) -> QueueFacts:
         """What the queue's attributes say; raises InboxDown."""
@@ -97,8 +100,11 @@ class SqsInbox:
         }
         if self._visibility is not None:
             request["VisibilityTimeout"] = self._visibility
+        sent = time.monotonic()
         answer = self._call(self._receiver.receive_message, request, _is_from_sqs)
-        return [self._message(raw) for raw in _whole(answer)]
+        found = list(_whole(answer))
+        since = self._hidden_since(answer, found, sent, wait)
+        return [self._message(raw, since) for raw in found]
 
     def delete(self, messages: Sequence[Message]) -> list[Deletion]:
         """Delete from the queue; a handle that has gone stale is an answer, not an error."""
@@ -144,21 +150,39 @@ class SqsInbox:
         self, method: Callable[..., Any], request: Mapping[str, Any], proof: Callable[[Any], bool]
     ) -> Any:
         """The answer of SQS; raises InboxDown, which names the queue, where there is none."""
+        sent = time.monotonic()
         try:
-            return aws.call(method, {"QueueUrl": self._queue_url, **request}, proof, InboxDown)
+            answer = aws.call(method, {"QueueUrl": self._queue_url, **request}, proof, InboxDown)
         except ClientError as error:
             raise self._named(aws.down_by(error, InboxDown)) from error
         except InboxDown as down:
             raise self._named(down) from down.__cause__
+        if date := _date(answer):
+            self._clock.note(sent, time.monotonic(), date)
+        return answer
+
+    def _hidden_since(self, answer: Any, found: Sequence[Any], sent: float, wait: int) -> float:
+        """The earliest local moment at which the messages of an answer can have been hidden.
+
+        A message that was sent to the queue while the poll was open was hidden after that, which
+        its SentTimestamp says in milliseconds. An answer without a Date is not from AWS: it counts
+        from its arrival, or from the end of the poll where it came later still. From its request
+        would be safe, and every message of a long poll would be overdue when it arrives.
+        """
+        arrived, date = time.monotonic(), _date(answer)
+        if date is None:
+            return min(arrived, sent + wait)
+        times = [_attribute(raw, "SentTimestamp", 0) / 1000 for raw in found]
+        latest = min(max([date, *times]), date + 1)
+        return min(arrived, max(sent, self._clock.earliest(latest)))
 
     def _named(self, down: Down) -> InboxDown:
         reason = f"{self._queue_url}: {down}"
         return InboxDown(reason, passing=down.passing, throttled=down.throttled)
 
-    def _message(self, raw: Any) -> Message:
-        attributes = raw.get("Attributes", {})
+    def _message(self, raw: Any, hidden_since: float) -> Message:
         identity = self._identify(raw["Body"], raw["MessageId"])
-        visibility = self._visibility or 0
+        deadline = hidden_since + (self._visibility or 0)
         return Message(
             id=identity.id,
             sqs_id=raw["MessageId"],
@@ -166,10 +190,10 @@ class SqsInbox:
             delivery=delivery_of(raw["ReceiptHandle"]),
             body=raw["Body"],
             digest=identity.digest,
-            receive_count=_whole_number(attributes.get("ApproximateReceiveCount"), 1),
-            sent=_whole_number(attributes.get("SentTimestamp"), 0) / 1000,
-            visible_at=round(time.time() + visibility, 3),
-            deadline=time.monotonic() + visibility,
+            receive_count=_attribute(raw, "ApproximateReceiveCount", 1),
+            sent=_attribute(raw, "SentTimestamp", 0) / 1000,
+            visible_at=round(time.time() - time.monotonic() + deadline, 3),
+            deadline=deadline,
             business_key=identity.business_key,
             unkeyed=identity.unkeyed,
         )
@@ -214,9 +238,18 @@ def _whole(answer: Mapping[str, Any]) -> Iterator[Any]:
         )
 
 
-def _whole_number(value: object, default: int) -> int:
-    text = str(value)
+def _attribute(raw: Mapping[str, Any], name: str, default: int) -> int:
+    text = str(raw.get("Attributes", {}).get(name))
     return int(text) if text.isdecimal() else default
+
+
+def _date(answer: Any) -> float | None:
+    """The Date of an answer in epoch seconds, None where it has none that can be read."""
+    text = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (OverflowError, ValueError):
+        return None
 
 
 def _deletion(code: str) -> Deletion:

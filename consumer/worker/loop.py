@@ -211,7 +211,8 @@ class Loop:
             )
 
     def _heartbeat(self, over: threading.Event) -> None:
-        """Extend at each beat, and in an outage whatever is due, so that it stays hidden.
+        """Extend at each beat, and whatever is due between two beats or in an outage: what arrived
+        late has less time left than a beat takes.
 
         Goes on through a stop, for what is still in work, and ends with the process.
         """
@@ -221,7 +222,7 @@ class Loop:
                 if time.monotonic() >= beat:
                     beat = time.monotonic() + self._beat
                     self._parts.holdings.extend()
-                elif self._parts.outage.is_down:
+                elif self._beat or self._parts.outage.is_down:
                     self._parts.holdings.keep()
             except Exception:
                 log.exception("a heartbeat failed; the next one comes")

@@ -1,14 +1,17 @@
 """What SQS answers becomes an answer for each message; only a receive may raise."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
 
-from support.doubles import a_message, no_answer, refusal
+from support.doubles import FakeTime, a_message, no_answer, refusal
 from worker.inbox import SqsInbox, call_timeout
 from worker.ports import Deletion, InboxDown, QueueFacts
 
@@ -193,6 +196,98 @@ class TestReceive:
         with pytest.raises(InboxDown, match=URL) as caught:
             inbox(ScriptedSqs(error)).receive(1, 0)
         assert caught.value.__cause__ is error
+
+
+class TestLateAnswers:
+    """The visibility timeout runs from the answer of SQS, not from its arrival here."""
+
+    VISIBILITY, AHEAD = 6, 1_700_000_000.37
+
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+        clock = FakeTime()
+        monkeypatch.setattr("worker.inbox.time", clock)
+        return clock
+
+    def received(
+        self, clock: FakeTime, there: float, back: float, *, date: bool = True, wait: int = 20
+    ) -> tuple[float, float]:
+        """Seconds of visibility left on arrival of a message that SQS gave after `there` seconds,
+        by the deadline and by `visible_at`."""
+
+        def answer(seconds: float, way: float) -> Callable[[Any], Any]:
+            def give(_: Any) -> Any:
+                clock.now += seconds
+                stamp = datetime.fromtimestamp(clock.now + self.AHEAD, UTC)
+                header = {"date": format_datetime(stamp, usegmt=True)} if date else {}
+                sent = {"SentTimestamp": str(int((clock.now + self.AHEAD) * 1000) - 60_000)}
+                clock.now += way
+                metadata = {"RequestId": "r", "HTTPHeaders": header}
+                return brought(raw("m", Attributes=sent)) | {"ResponseMetadata": metadata}
+
+            return give
+
+        quick = [answer(0.01, 0.01) for _ in range(50)]
+        box = inbox(ScriptedSqs(*quick, answer(there, back)), self.VISIBILITY)
+        for _ in quick:
+            box.receive(1, wait)
+            clock.now += 1.01
+        (message,) = box.receive(1, wait)
+        return message.deadline - clock.now, message.visible_at - clock.time()
+
+    def test_an_answer_that_is_late_is_known_as_such(self, clock: FakeTime) -> None:
+        left, shown = self.received(clock, 0.01, 4)
+        assert 0.8 <= left <= 2.01
+        assert shown == pytest.approx(left, abs=0.01)
+
+    def test_a_message_that_comes_late_in_a_long_poll_is_not(self, clock: FakeTime) -> None:
+        left, _ = self.received(clock, 19, 0.01)
+        assert self.VISIBILITY - 1.2 <= left <= self.VISIBILITY
+
+    def test_the_first_answer_of_all_counts_from_its_request(self, clock: FakeTime) -> None:
+        """Until another answer tells the clocks apart, it may have been on its way all the time."""
+        message = raw("m")
+        date = {"HTTPHeaders": {"date": "Tue, 14 Nov 2023 22:13:20 GMT"}}
+
+        def late(_: Any) -> Any:
+            clock.now += 4
+            return brought(message) | {"ResponseMetadata": date | {"RequestId": "r"}}
+
+        (found,) = inbox(ScriptedSqs(late), self.VISIBILITY).receive(1, 20)
+        assert found.deadline == pytest.approx(clock.now - 4 + self.VISIBILITY)
+
+    def test_what_was_sent_during_the_poll_was_hidden_after_that(self, clock: FakeTime) -> None:
+        """SentTimestamp counts milliseconds, where a Date counts seconds."""
+
+        def answer(_: Any) -> Any:
+            clock.now += 3
+            sent = {"SentTimestamp": str(int((clock.now + self.AHEAD) * 1000))}
+            stamp = datetime.fromtimestamp(clock.now + self.AHEAD, UTC)
+            header = {"date": format_datetime(stamp, usegmt=True)}
+            metadata = {"RequestId": "r", "HTTPHeaders": header}
+            return brought(raw("m", Attributes=sent)) | {"ResponseMetadata": metadata}
+
+        box = inbox(ScriptedSqs(answer), self.VISIBILITY)
+        for number in range(60):  # what facts, deletes and extensions tell
+            now = clock.now + number * 1.03
+            box._clock.note(now, now + 0.01, math.floor(now + self.AHEAD))
+        (message,) = box.receive(1, 20)
+        assert message.deadline == pytest.approx(clock.now + self.VISIBILITY, abs=0.1)
+
+    @pytest.mark.parametrize(
+        ("wait", "there", "back", "left"), [(0, 0, 4, 2), (20, 19, 0, 6), (20, 20, 4, 2)]
+    )
+    def test_without_a_date_the_end_of_the_poll_counts(
+        self, clock: FakeTime, wait: int, there: float, back: float, left: float
+    ) -> None:
+        found, _ = self.received(clock, there, back, date=False, wait=wait)
+        assert found == pytest.approx(left)
+
+    @pytest.mark.parametrize("text", ["", "soon", "Fri, 99 Nov 2026 13:49:21 GMT"])
+    def test_a_date_that_is_none_is_no_error(self, text: str) -> None:
+        metadata = {"RequestId": "r", "HTTPHeaders": {"date": text}}
+        answer = brought(raw("m")) | {"ResponseMetadata": metadata}
+        assert len(inbox(ScriptedSqs(answer), 5).receive(1, 0)) == 1
 
 
 class TestFacts:

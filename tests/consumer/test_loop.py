@@ -516,7 +516,7 @@ class Beats:
 
 
 class TestKeepingHidden:
-    def test_a_beat_that_fails_is_counted_and_the_next_one_comes(
+    def test_a_beat_that_fails_is_counted_and_made_up_for_before_the_next_one(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         beats = Beats(monkeypatch, 30)
@@ -528,7 +528,7 @@ class TestKeepingHidden:
                 raise failure
 
         beats.consumer.inbox.on_extend = fail_once
-        assert len(beats.run(25, beat=10)) == 2
+        assert beats.run(25, beat=10) == [10, 15.5, 20]
         assert beats.consumer.tally["errors"] == 1
 
     @pytest.mark.parametrize("visibility", [2, 10, 30])
@@ -571,6 +571,16 @@ class TestKeepingHidden:
         beats = Beats(monkeypatch, 4)
         beats.down()
         assert len(beats.run(20, beat=3.9)) > 20 / 4
+        assert beats.latest < 0
+
+    def test_what_arrived_late_does_not_wait_for_the_beat(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        beats = Beats(monkeypatch, 6)
+        beats.consumer.holdings.drop([beats.message])
+        beats.message = a_message("late", visibility=6, now=beats.clock.now - 4)
+        beats.consumer.holdings.hold([beats.message])
+        assert beats.run(7, beat=2.9)[0] < 2
         assert beats.latest < 0
 
     def test_with_empty_hands_it_asks_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:

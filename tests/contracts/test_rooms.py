@@ -55,8 +55,9 @@ ROOMS = (
     room(
         "consumer/worker/inbox.py",
         "botocore.exceptions",
-        "worker.aws worker.message worker.ports worker.variables",
+        "worker.aws worker.clock worker.message worker.ports worker.variables",
     ),
+    room("consumer/worker/clock.py"),
     room(
         "consumer/worker/ledger.py",
         "botocore.exceptions",

@@ -79,8 +79,8 @@ MUTATIONS = [
         "crash",
         "conservation",
         INBOX,
-        "return [self._message(raw) for raw in _whole(answer)]",
-        "found = [self._message(raw) for raw in _whole(answer)]\n"
+        "return [self._message(raw, since) for raw in found]",
+        "found = [self._message(raw, since) for raw in found]\n"
         "        self.delete(found)\n        return found",
     ),
     Mutation(

@@ -111,6 +111,22 @@ def test_an_unanswered_extension_does_not_delay_the_next_one(
     assert journal.count("received") == 1
 
 
+@pytest.mark.parametrize("beat", [0, 2])
+def test_an_answer_that_arrives_late_has_less_time(
+    run_consumer, queue_set, journal, proxy, beat
+) -> None:
+    """4 of 6 s are over when it arrives: a heartbeat helps at once, and without it that is told."""
+    made = queue_set(visibility=6, max_receive_count=10)
+    ids = made.send_many(1)
+    slow = {"bandwidth_kbps": 0.06}  # some 260 bytes take 4 s
+    late = {"service": "sqs", "operation": "ReceiveMessage", "times": 1, "response": slow}
+    between = {"AWS_ENDPOINT_URL": proxy(rules=[late]).endpoint, "MESSAGE_LIMIT": "1"}
+    ended = run_consumer({**made.env, **settings(3, beat, lanes=1), **journal.env, **between})
+    assert ended.code == 0, ended.output
+    assert_each_once(made, ids)
+    assert journal.summary()["late_finishes"] == (0 if beat else 1)
+
+
 def test_a_lane_that_hangs_loses_its_message_at_the_limit(
     start_consumer, queue_set, journal
 ) -> None:
