@@ -28,6 +28,8 @@ from .turnstile import Permit, Turnstile
 LONGEST_PAUSE = 20.0
 SHORT_POLL_PAUSE = 0.5
 """Between short polls that bring nothing, in seconds: each of them costs a request."""
+EARLY_POLLS = 2
+"""Long polls in a row that end empty before half of their time, from which on they pause, too."""
 MOST_ERRORS = 5
 """Unforeseen errors in a row that a lane goes on after."""
 LAST_CALLS = 1.0
@@ -61,6 +63,7 @@ class Lane:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._failures = 0
+        self._early_polls = 0
 
     def run(self) -> None:
         """Take turns until receiving ends. No message ends a lane, but an error that repeats does:
@@ -104,6 +107,7 @@ class Lane:
 
     def _receive(self, permit: Permit) -> list[Message]:
         parts = self._parts
+        sent = time.monotonic()
         try:
             messages = parts.inbox.receive(permit.limit, permit.wait)
         except InboxDown as error:
@@ -114,12 +118,32 @@ class Lane:
             parts.turnstile.give_up(permit)
             raise
         self._failures = 0
-        if not messages:
+        if messages:
+            self._early_polls = 0
+        else:
             parts.tally.count("empty_receives")
-            if permit.wait == 0:
+            if self._must_pause(permit.wait, time.monotonic() - sent):
                 parts.stopping.wait(SHORT_POLL_PAUSE)
         parts.turnstile.leave(permit, len(messages))
         return messages
+
+    def _must_pause(self, wait: int, seconds: float) -> bool:
+        """Whether polls that bring nothing follow each other too fast: short ones, and long ones
+        where a proxy or a stand-in for SQS ignores WaitTimeSeconds. One early end may be chance."""
+        if seconds >= wait / 2:
+            self._early_polls = 0
+            return wait == 0
+        self._early_polls += 1
+        if self._early_polls == EARLY_POLLS:
+            log.warning(
+                "a receive with WaitTimeSeconds=%s came back empty after %.1f s, again; the "
+                "consumer pauses for %g s after each one like it; check what answers at the "
+                "endpoint",
+                wait,
+                seconds,
+                SHORT_POLL_PAUSE,
+            )
+        return self._early_polls >= EARLY_POLLS
 
     def _see_through(self, messages: Sequence[Message]) -> None:
         parts = self._parts

@@ -114,6 +114,27 @@ class TestTurn:
         lane.turn()
         assert consumer.stopping.waits == [SHORT_POLL_PAUSE]
 
+    def test_long_polls_that_end_early_pause_from_the_second_on(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Each at its own time, of 10 s; the pauses of the lane take no time here."""
+        clock = FakeTime()
+        monkeypatch.setattr("worker.loop.time", clock)
+        seconds = [0, 0, 4.9, 5, 0, 0, 0, 0, 0]
+        empty: list[Message] = []
+        consumer = Consumer(*[empty] * 6, [a_message()], empty, empty)
+        took = iter(seconds)
+        consumer.inbox.on_receive = lambda: clock.sleep(next(took))
+        lane, pauses = consumer.lane(), []
+        for _ in seconds:
+            lane.turn()
+            pauses.append(len(consumer.stopping.waits))
+        assert pauses == [0, 1, 2, 2, 2, 3, 3, 3, 4]
+        assert set(consumer.stopping.waits) == {SHORT_POLL_PAUSE}
+        first = caplog.records[0].getMessage()
+        assert "WaitTimeSeconds=10 came back empty after 0.0 s" in first
+        assert len(caplog.records) == 3
+
     def test_once_receiving_has_ended_it_is_over(self) -> None:
         consumer = Consumer([a_message()])
         consumer.turnstile.close("signal")
