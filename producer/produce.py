@@ -41,6 +41,13 @@ def main() -> int:
     from sender import journal, meter, progress, report, run, send  # noqa: PLC0415
 
     try:
+        events = journal.Journal(settings.journal_path)
+    except OSError as error:
+        path = settings.journal_path
+        problem = f"JOURNAL_PATH={path!r}: must be a file that can be written: {error.strerror}"
+        print(f"{problem}; nothing was sent", file=sys.stderr)
+        return Exit.SETTINGS
+    try:
         client = connect(settings)
     except (*send.AWS_ERRORS, ValueError) as error:  # ValueError: a malformed endpoint
         print(f"cannot use AWS; nothing was sent: {send.explain(error)}", file=sys.stderr)
@@ -48,7 +55,7 @@ def main() -> int:
     told = report.Report(
         settings,
         meter.Meter(client).calls,
-        journal.Journal(settings.journal_path),
+        events,
         progress.display(sys.stderr, settings.n),
     )
     run.produce(settings, send.Sender(client, settings.queue_url).send, told, stop)

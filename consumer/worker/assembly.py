@@ -60,6 +60,8 @@ def run(settings: Settings, source: str) -> int:
         )
         return Exit.SETTINGS
     _say_start(settings, facts, journal)
+    if journal.lost:
+        return Exit.SETTINGS
     loop = _loop(settings, ports, facts, journal, tally)
     for number in early.STOPS:
         signal.signal(number, loop.on_signal)
@@ -71,7 +73,9 @@ def run(settings: Settings, source: str) -> int:
     journal.event("stop", reason=reason, signal=loop.signal_name)
     journal.event("summary", **figures)
     log.info("stopped: %s; %s", reason, spoken(figures), extra={"figures": figures})
-    return Exit.FAILED if reason == "error" else Exit.OK
+    if reason == "error":
+        return Exit.FAILED
+    return Exit.JOURNAL if journal.lost else Exit.OK
 
 
 @dataclass(frozen=True)

@@ -166,23 +166,25 @@ class Loop:
         self._signals.append(number)
 
     def run(self) -> str:
-        """Run to the end; returns the reason: limit, idle or signal."""
+        """Run to the end; returns the reason: limit, idle, signal or journal."""
         over = threading.Event()
         for lane in [] if self._signals else self._lanes:
             lane.start()
         self._thread("heartbeat", lambda: self._heartbeat(over)).start()
-        while self._running() and not self._signals:
+        while self._running() and not (self._signals or self._parts.journal.lost):
             self._await_lane()
         if self.signal_name:
-            self._stop(self.signal_name)
+            self._stop(self.signal_name, "signal")
+        elif self._parts.journal.lost:
+            self._stop("the journal is lost", "journal")
         over.set()
         return self._parts.turnstile.stopped or "error"
 
-    def _stop(self, name: str) -> None:
+    def _stop(self, name: str, reason: str) -> None:
         """Stop receiving, give back what is not begun, wait for the rest within the grace."""
         deadline = time.monotonic() + self._grace
         log.info("%s: stopping; messages in work have %g s to finish", name, self._grace)
-        self._parts.turnstile.close("signal")
+        self._parts.turnstile.close(reason)
         self._parts.outage.hurry(deadline - LAST_CALLS)
         self._parts.stopping.set()
         closing = self._thread("close", self._parts.holdings.close)

@@ -6,7 +6,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -138,7 +138,10 @@ def move(run: Run) -> Exit:
         for line in show.summary(mover.tally, run.clients.calls()):
             run.say(line)
         counts = {fate.name.lower(): count for fate, count in mover.tally.fates.items()}
-        log.write([{"event": "summary", "calls": run.clients.calls(), "run": asked.run, **counts}])
+        with suppress(OSError):  # what a full disk stopped has been told
+            log.write(
+                [{"event": "summary", "calls": run.clients.calls(), "run": asked.run, **counts}]
+            )
     if run.stopped():
         run.note("stopped; run it again to go on")
     return run.ended(code if code or mover.tally.whole else Exit.FAILED)

@@ -1,6 +1,7 @@
 """The exit code says how a run ended, and nothing is received where the start was refused."""
 
 import json
+import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -114,9 +115,53 @@ def test_a_ledger_that_cannot_be_used_is_found_before_anything_is_received(
     assert "cannot start on http://localhost/0/q: probe does not answer" in caplog.text
 
 
-def test_a_journal_that_cannot_be_written_is_a_bad_setting(run: Run, tmp_path: Path) -> None:
-    assert run(JOURNAL_PATH=str(tmp_path)) == Exit.SETTINGS
+@pytest.mark.parametrize("path", ["/", "/dev/full", "/proc/journal"])
+def test_a_journal_that_cannot_be_written_is_a_bad_setting(
+    run: Run, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    assert run(JOURNAL_PATH=path) == Exit.SETTINGS
     assert run.inbox.asked == []
+    assert caplog.records[-1].getMessage().startswith(f"JOURNAL_PATH={path!r}: cannot be written: ")
+
+
+def filling(monkeypatch: pytest.MonkeyPatch, event: bytes) -> None:
+    """The disk is full from the first line about this event on."""
+    real = os.write
+
+    def write(file: int, data: bytes) -> int:
+        if b'"event":"%s"' % event in data:
+            raise OSError(28, "No space left on device")
+        return real(file, data)
+
+    monkeypatch.setattr("worker.journal.os.write", write)
+
+
+def test_a_disk_that_is_full_at_the_start_stops_it_before_the_first_receive(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filling(monkeypatch, b"start")
+    assert run() == Exit.SETTINGS
+    assert run.inbox.asked == []
+
+
+@pytest.mark.parametrize("event", [b"received", b"claimed", b"worked", b"completed", b"deleted"])
+def test_a_journal_that_is_lost_costs_no_message_and_has_an_exit_code(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, event: bytes
+) -> None:
+    run.brings([a_message("a")], *[[]] * 9)
+    filling(monkeypatch, event)
+    assert run(**TABLES) == Exit.JOURNAL
+    assert run.inbox.deleted == ["a"]
+    assert run.inbox.released == []
+    assert caplog.text.count("cannot write the journal") == 1
+
+
+def test_a_journal_that_is_lost_at_the_end_has_it_too(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.brings([a_message("a")])
+    filling(monkeypatch, b"summary")
+    assert run(MESSAGE_LIMIT="1", **TABLES) == Exit.JOURNAL
 
 
 def test_the_sdk_has_a_connection_for_each_who_may_call_at_once_and_two_tries(

@@ -296,6 +296,19 @@ class TestLoop:
         assert consumer.inbox.released == ["b"]
         assert consumer.tally["abandoned"] == 0
 
+    def test_a_lost_journal_stops_it_as_a_signal_does(self) -> None:
+        consumer = Consumer([a_message("a"), a_message("b")], [a_message("c")])
+
+        def work() -> None:
+            consumer.notes.lost = True
+            assert wait_until(lambda: consumer.inbox.released)
+
+        consumer.work["a"] = work
+        assert consumer.loop().run() == "journal"
+        assert consumer.inbox.deleted == ["a"]
+        assert consumer.inbox.released == ["b"]
+        assert len(consumer.inbox.asked) == 1
+
     def test_work_that_outlasts_the_grace_is_abandoned_and_named(self) -> None:
         consumer = Consumer([a_message("a")])
         loop = consumer.loop(grace=0.05)

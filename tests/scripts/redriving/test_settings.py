@@ -179,3 +179,8 @@ def test_help_tells_every_flag_and_code(capsys: Any) -> None:
     for flag in FLAGS:
         assert f"--{flag.name}" in said
     assert "130" in said
+
+
+@pytest.mark.parametrize("path", ["/", "/dev/full"])
+def test_the_journal_must_be_a_file_that_can_be_read_back(path: str) -> None:
+    assert f"JOURNAL_PATH={path!r}: must be a regular file" in refused(JOURNAL_PATH=path)
