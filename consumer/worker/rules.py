@@ -21,6 +21,9 @@ def _rule(problem: str, broken: Callable[[Mapping[str, Any]], bool], *names: str
 
 
 _TABLES = ("MESSAGE_STATUS_TABLE", "MESSAGE_COMPLETED_TABLE")
+SHORTEST_BEAT = 0.1
+"""Seconds: ten beats within the shortest visibility timeout. Below it a heartbeat extends nothing
+that the beat before did not, and spends a call to SQS each time."""
 _CRASHES = ("CRASH_AFTER_RECEIVE", "CRASH_AFTER_SIDE_EFFECT", "CRASH_AT")
 
 RULES = (
@@ -166,6 +169,12 @@ RULES = (
         lambda v: bool(v["LONG_SLEEP_SECONDS"]) != bool(v["LONG_SLEEP_EVERY"]),
         "LONG_SLEEP_SECONDS",
         "LONG_SLEEP_EVERY",
+    ),
+    _rule(
+        "HEARTBEAT_SECONDS={HEARTBEAT_SECONDS:g}: must be 0 (off), or 0.1 or more; no visibility "
+        "timeout is below 1 s, and each beat is a call to SQS",
+        lambda v: 0 < v["HEARTBEAT_SECONDS"] < SHORTEST_BEAT,
+        "HEARTBEAT_SECONDS",
     ),
     _rule(
         "HEARTBEAT_SECONDS={HEARTBEAT_SECONDS:g}: must be below "

@@ -353,6 +353,10 @@ def test_a_rule_says_nothing_where_one_of_its_settings_is_unreadable() -> None:
         ("HEARTBEAT_SECOND", "HEARTBEAT_SECONDS"),
         ("CONCURENCY", "CONCURRENCY"),
         ("QUEUE_URLS", "QUEUE_URL"),
+        ("max_messages", "MAX_MESSAGES"),
+        ("Max_Messages", "MAX_MESSAGES"),
+        ("max_message", "MAX_MESSAGES"),
+        ("aws_region", "AWS_REGION"),
     ],
 )
 def test_a_misspelt_name_is_refused_and_the_right_one_is_named(slip: str, meant: str) -> None:
