@@ -33,6 +33,12 @@ RULES = (
         "QUEUE_URL",
     ),
     _rule(
+        "QUEUE_URL={QUEUE_URL!r}: a FIFO queue; this consumer does not keep the order within a "
+        "message group once a message of it has failed, so give it a standard queue",
+        lambda v: v["QUEUE_URL"].endswith(".fifo"),
+        "QUEUE_URL",
+    ),
+    _rule(
         "MESSAGE_STATUS_TABLE={MESSAGE_STATUS_TABLE!r}, "
         "MESSAGE_COMPLETED_TABLE={MESSAGE_COMPLETED_TABLE!r}: set both tables or neither",
         lambda v: bool(v["MESSAGE_STATUS_TABLE"]) != bool(v["MESSAGE_COMPLETED_TABLE"]),

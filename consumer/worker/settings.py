@@ -30,6 +30,7 @@ class Settings:
 
     queue_url: str
     aws_region: str
+    start_timeout_seconds: float
     wait_time_seconds: int
     max_messages: int
     concurrency: int

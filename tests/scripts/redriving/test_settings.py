@@ -108,7 +108,7 @@ def test_each_run_has_a_name_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("arguments", "named", "allowed"),
     [
-        (["move", "--queue-url", "q"], "--queue-url='q'", "the URL of a standard queue"),
+        (["move", "--queue-url", "q"], "--queue-url='q'", "a queue URL such as"),
         (["move", "--dlq-arn", "q-dlq"], "--dlq-arn='q-dlq'", "the ARN of a queue"),
         (["--status-table", "a b"], "--status-table='a b'", "the name of a table"),
         (["--region", "a b"], "--region='a b'", "a region"),
