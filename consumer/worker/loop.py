@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
-from .holdings import Holdings
+from .holdings import Holdings, Progress
 from .journal import Events
 from .message import Message
 from .meter import Tally
@@ -31,6 +31,18 @@ MOST_ERRORS = 5
 """Unforeseen errors in a row that a lane goes on after."""
 LAST_CALLS = 1.0
 """Seconds of the grace that are kept for giving back and deleting."""
+LEFT = {
+    Progress.WAITING: "message %s is on its final receive and was not begun within %g s; when its "
+    "visibility timeout expires it moves to the dead-letter queue; raise SHUTDOWN_GRACE_SECONDS",
+    Progress.WORKING: "message %s was still in work after %g s; it comes back when its visibility "
+    "timeout expires; raise SHUTDOWN_GRACE_SECONDS or shorten the work",
+    Progress.WORKED: "the work of message %s is done, but the ledger did not confirm its "
+    "completion within %g s; it comes back when its visibility timeout expires, and is worked on "
+    "again if the completion is not on record",
+    Progress.COMPLETED: "message %s is completed, but SQS did not confirm its delete within %g s; "
+    "it comes back when its visibility timeout expires, and the redelivery will skip the work",
+}
+"""What is said of a delivery that is in hand when the grace is over."""
 _TICK = 0.1
 _WATCH = 0.5
 
@@ -192,14 +204,15 @@ class Loop:
         closing.join(self._grace)
         while self._running() and time.monotonic() < deadline:
             self._await_lane()
-        for message in self._parts.holdings.held():
+        for message, progress in self._parts.holdings.left():
             self._parts.tally.count("abandoned")
             self._parts.journal.event("abandoned", message)
+            log.warning(LEFT[progress], message.id, self._grace)
+        for message in self._parts.holdings.unreturned():
             log.warning(
-                "message %s was still in work after %g s; it comes back when its visibility runs "
-                "out; raise SHUTDOWN_GRACE_SECONDS or shorten the work",
+                "message %s was not begun, and SQS did not confirm that it is given back; it comes "
+                "back when its visibility timeout expires",
                 message.id,
-                self._grace,
             )
 
     def _heartbeat(self, over: threading.Event) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .cache import FinishedIds
-from .holdings import Holdings
+from .holdings import Holdings, Progress
 from .journal import Events
 from .message import Message, waves
 from .meter import Tally
@@ -107,6 +107,7 @@ class Pipeline:
             self.journal.event("work_failed", message, reason=type(error).__name__)
             return f"{type(error).__name__}: {error}"
         self.journal.event("worked", message)
+        self.holdings.note(message, Progress.WORKED)
         return None
 
     def _complete(self, worked: Sequence[Message], done: list[Message]) -> None:
@@ -123,6 +124,7 @@ class Pipeline:
             self.journal.event("completed", message, effect=effect)
             self.tally.count(completion.value)
             self.finished.add(message.key, message.digest)
+            self.holdings.note(message, Progress.COMPLETED)
             done.append(message)
 
     def _fail(self, failed: Sequence[tuple[Message, str]]) -> None:
@@ -169,6 +171,7 @@ class Pipeline:
         self.tally.count("already_done")
         self.finished.add(message.key, message.digest)
         if self.holdings.start(message):
+            self.holdings.note(message, Progress.COMPLETED)
             done.append(message)
 
     def _leave_changed(self, message: Message) -> None:
