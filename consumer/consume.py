@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from worker import early, envfile, logs, settings
+from worker import early, envfile, logs, output, settings
 from worker.exits import Exit
 
 
@@ -32,4 +32,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    output.outlive_readers()
     sys.exit(main())

@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from sender import access, output
 from sender.exits import Exit, Stop
 from sender.settings import BadSettingsError, Settings, read
 
@@ -15,15 +16,16 @@ if TYPE_CHECKING:
 
 
 def connect(settings: Settings) -> SQSClient:
-    """The client; endpoint and credentials are the SDK's business."""
-    import boto3  # noqa: PLC0415  (--help and bad settings need not wait for the SDK)
-    from botocore.config import Config  # noqa: PLC0415
+    """The client; raises RegionError, CredentialsError and the SDK's own errors."""
+    from botocore.config import Config  # noqa: PLC0415  (--help and bad settings need not wait)
 
     from sender.send import CLIENT  # noqa: PLC0415
 
     config = Config(**CLIENT, max_pool_connections=settings.concurrency)
-    session = boto3.Session(profile_name=settings.profile, region_name=settings.region)
-    return session.client("sqs", config=config)
+    session = access.opened(settings.queue_url, settings.region, settings.profile)
+    client = session.client("sqs", config=config)
+    access.check_region(settings.queue_url, client.meta.endpoint_url)
+    return client
 
 
 def main() -> int:
@@ -41,14 +43,25 @@ def main() -> int:
     from sender import journal, meter, progress, report, run, send  # noqa: PLC0415
 
     try:
+        events = journal.Journal(settings.journal_path)
+    except OSError as error:
+        path = settings.journal_path
+        problem = f"JOURNAL_PATH={path!r}: must be a file that can be written: {error.strerror}"
+        print(f"{problem}; nothing was sent", file=sys.stderr)
+        return Exit.SETTINGS
+    try:
         client = connect(settings)
-    except (*send.AWS_ERRORS, ValueError) as error:  # ValueError: a malformed endpoint
+    except access.RegionError as error:
+        print(f"{error}; nothing was sent", file=sys.stderr)
+        return Exit.SETTINGS
+    except (*send.AWS_ERRORS, access.CredentialsError, ValueError) as error:
+        # ValueError: a malformed endpoint
         print(f"cannot use AWS; nothing was sent: {send.explain(error)}", file=sys.stderr)
         return Exit.AWS
     told = report.Report(
         settings,
         meter.Meter(client).calls,
-        journal.Journal(settings.journal_path),
+        events,
         progress.display(sys.stderr, settings.n),
     )
     run.produce(settings, send.Sender(client, settings.queue_url).send, told, stop)
@@ -56,4 +69,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    output.outlive_readers()
     sys.exit(main())

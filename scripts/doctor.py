@@ -20,7 +20,8 @@ try:
     from checkup.catalogue import RULES
     from checkup.findings import Diagnosis, Severity, examine
     from checkup.records import evidence
-    from worker import envfile, settings
+    from worker import envfile, output, settings
+    from worker.access import CredentialsError, RegionError, shown
     from worker.logs import printable
 except ModuleNotFoundError as missing:
     sys.exit(f"doctor: {missing.name} is not installed in this Python; run: make venv")
@@ -55,8 +56,11 @@ def main(arguments: list[str] | None = None) -> int:
     journals = evidence(paths, chosen.queue_url)
     try:
         facts = live.facts(live.connect(chosen), chosen, journals, opening=options.peek)
-    except (live.Unusable, BotoCoreError, ClientError, ValueError) as error:
-        told = printable(" ".join(str(error).split()))
+    except RegionError as error:
+        print(f"doctor: {error}", file=sys.stderr)
+        return Exit.SETTINGS
+    except (live.Unusable, CredentialsError, BotoCoreError, ClientError, ValueError) as error:
+        told = printable(" ".join(shown(str(error)).split()))
         print(f"doctor: {chosen.queue_url} cannot be looked at: {told}", file=sys.stderr)
         return Exit.AWS
     diagnosis = examine(facts, RULES)
@@ -115,4 +119,5 @@ def _file(text: str) -> Path:
 
 
 if __name__ == "__main__":
+    output.outlive_readers()
     sys.exit(main())

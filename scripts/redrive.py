@@ -20,6 +20,8 @@ try:
     from redriving.flags import Verb
     from redriving.runlog import BusyError
     from redriving.settings import BadSettingsError, read
+    from sender import output
+    from sender.access import CredentialsError, RegionError
     from sender.exits import Stop
 except ModuleNotFoundError as missing:
     sys.exit(f"redrive: {missing.name} is not installed in this Python; run: make venv")
@@ -43,7 +45,11 @@ def main() -> int:
     except BusyError as busy:
         _complain(f"redrive: {busy}")
         return Exit.BUSY
-    except (*AWS_ERRORS, RedriveError, OSError, ValueError) as error:  # ValueError: the endpoint
+    except RegionError as error:
+        _complain(f"{error}; nothing was called")
+        return Exit.SETTINGS
+    except (*AWS_ERRORS, CredentialsError, RedriveError, OSError, ValueError) as error:
+        # ValueError: a malformed endpoint
         _complain(f"redrive: {explain(error)}")
     return Exit.AWS
 
@@ -68,4 +74,5 @@ def _fitted(line: str, stream: TextIO) -> str:
 
 
 if __name__ == "__main__":
+    output.outlive_readers()
     sys.exit(main())

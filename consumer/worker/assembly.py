@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from . import early, faults, ways
+from . import access, aws, early, faults, starting, ways
 from .business import BusinessKey, requiring_key
 from .cache import FinishedIds
 from .deletes import Deletes
@@ -29,7 +28,7 @@ from .meter import Meter, Tally, spoken, summary
 from .outage import Outage, PatientLedger
 from .pipeline import Pipeline
 from .ports import Down, Inbox, Ledger, QueueFacts, Work
-from .settings import Settings
+from .settings import BadSettings, Settings
 from .turnstile import Turnstile
 from .variables import LONGEST_VISIBILITY
 
@@ -40,27 +39,23 @@ def run(settings: Settings, source: str) -> int:
     """Run a consumer with these settings to its end; returns the exit code."""
     started = time.monotonic()
     log.info("%s", source)
+    meter = Meter()
     try:
-        journal = open_journal(settings.journal_path)
-    except OSError as error:
-        log.error("JOURNAL_PATH=%r: cannot be written: %s", settings.journal_path, error)
+        journal = _opened(settings.journal_path)
+        ports, facts = starting.patiently(
+            partial(_connected, settings, meter, journal), settings.start_timeout_seconds
+        )
+        _check_heartbeat(settings, facts)
+    except (BadSettings, access.RegionError) as error:
+        log.error("%s", error)
         return Exit.SETTINGS
-    meter, tally = Meter(), Tally()
-    try:
-        ports = _ports(settings, meter, journal)
-        facts = ports.inbox.facts()
-        ports.ledger.probe()
-    except (BotoCoreError, ClientError, Down, ValueError) as error:
+    except Down as error:
         log.error("cannot start on %s: %s", settings.queue_url, error)
         return Exit.AWS
-    if settings.heartbeat_seconds and facts.visibility <= settings.heartbeat_seconds:
-        log.error(
-            "HEARTBEAT_SECONDS=%g: must be below the queue's visibility timeout of %s s",
-            settings.heartbeat_seconds,
-            facts.visibility,
-        )
-        return Exit.SETTINGS
     _say_start(settings, facts, journal)
+    if journal.lost:
+        return Exit.SETTINGS
+    tally = Tally()
     loop = _loop(settings, ports, facts, journal, tally)
     for number in early.STOPS:
         signal.signal(number, loop.on_signal)
@@ -72,7 +67,75 @@ def run(settings: Settings, source: str) -> int:
     journal.event("stop", reason=reason, signal=loop.signal_name)
     journal.event("summary", **figures)
     log.info("stopped: %s; %s", reason, spoken(figures), extra={"figures": figures})
-    return Exit.FAILED if reason == "error" else Exit.OK
+    if reason == "error":
+        return Exit.FAILED
+    return Exit.JOURNAL if journal.lost else Exit.OK
+
+
+def _opened(path: str) -> Events:
+    try:
+        return open_journal(path)
+    except OSError as error:
+        raise BadSettings([f"JOURNAL_PATH={path!r}: cannot be written: {error}"]) from error
+
+
+def _check_heartbeat(settings: Settings, facts: QueueFacts) -> None:
+    if settings.heartbeat_seconds and facts.visibility <= settings.heartbeat_seconds:
+        raise BadSettings(
+            [
+                f"HEARTBEAT_SECONDS={settings.heartbeat_seconds:g}: must be below the queue's "
+                f"visibility timeout of {facts.visibility} s"
+            ]
+        )
+
+
+def _connected(settings: Settings, meter: Meter, journal: Events) -> tuple["_Ports", QueueFacts]:
+    """The ports, and what the queue says; raises RegionError, and Down where AWS is of no use."""
+    try:
+        session = access.opened(settings.queue_url, settings.aws_region or None)
+        ports = _ports(settings, session, meter, journal)
+    except access.CredentialsError as error:
+        raise Down(str(error), passing=aws.is_passing(error.__cause__ or error)) from error
+    except (BotoCoreError, ValueError) as error:
+        raise aws.down_by(error, Down) from error
+    try:
+        facts = ports.inbox.facts()
+    except (BotoCoreError, ClientError, Down, ValueError) as error:
+        raise _about("QUEUE_URL", error) from error
+    try:
+        ports.ledger.probe()
+    except Down as error:
+        raise _about(_tables(settings, None if error.passing else session), error) from error
+    return ports, facts
+
+
+def _about(setting: str, error: Exception) -> Down:
+    down = error if isinstance(error, Down) else aws.down_by(error, Down)
+    return Down(f"{setting}: {down}", passing=down.passing)
+
+
+def _tables(settings: Settings, session: Any) -> str:
+    """The tables that an error is about: those that refuse a read as well, where a session can ask.
+
+    A transaction on two tables that finds one missing does not say which one it is.
+    """
+    tables = {
+        "MESSAGE_STATUS_TABLE": settings.message_status_table,
+        "MESSAGE_COMPLETED_TABLE": settings.message_completed_table,
+    }
+    named = {n: t for n, t in tables.items() if session and not _is_readable(session, t)}
+    return ", ".join(f"{name}={table!r}" for name, table in (named or tables).items())
+
+
+def _is_readable(session: Any, table: str) -> bool:
+    keys = [{"message_id": {"S": "probe"}}]
+    try:
+        session.client("dynamodb", config=_config(1, 3)).batch_get_item(
+            RequestItems={table: {"Keys": keys}}
+        )
+    except (BotoCoreError, ClientError):
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -85,16 +148,16 @@ class _Ports:
     crash: faults.Crash
 
 
-def _ports(settings: Settings, meter: Meter, journal: Events) -> _Ports:
-    session = boto3.Session(region_name=settings.aws_region or None)
-
+def _ports(settings: Settings, session: Any, meter: Meter, journal: Events) -> _Ports:
     def connect(service: str, seconds: float) -> Any:
-        client = session.client(service, config=_config(settings.concurrency, seconds))  # type: ignore[call-overload]
+        client = session.client(service, config=_config(settings.concurrency, seconds))
         meter.attach(client)
         return client
 
+    sqs = connect("sqs", settings.wait_time_seconds + 5)
+    access.check_region(settings.queue_url, sqs.meta.endpoint_url)
     inbox = SqsInbox(
-        connect("sqs", settings.wait_time_seconds + 5),
+        sqs,
         partial(connect, "sqs"),
         settings.queue_url,
         settings.visibility_timeout_seconds,

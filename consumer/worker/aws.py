@@ -11,6 +11,7 @@ from typing import Any
 from botocore import exceptions as sdk
 from botocore.exceptions import BotoCoreError, ClientError
 
+from .access import shown
 from .ports import Down
 
 THROTTLED = frozenset(
@@ -56,7 +57,7 @@ def call(
 
 def down_by(error: Exception, down: type[Down]) -> Down:
     """The same trouble as a `down`, with its kind where the text alone would not tell."""
-    text = str(error)
+    text = shown(str(error))
     reason = (
         text
         if isinstance(error, BotoCoreError | ClientError)

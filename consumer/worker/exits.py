@@ -14,5 +14,7 @@ class Exit(IntEnum):
     """A setting was refused; no call to AWS was made."""
     AWS = 3
     """At the start the queue, a table, the credentials or the endpoint could not be used."""
+    JOURNAL = 4
+    """The journal could not be written; the consumer stopped as for a signal, and lost nothing."""
     CRASHED = 86
     """Died on purpose, as a crash setting asked: nothing flushed, nothing given back."""

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from threading import Lock
 
 from .journal import Events
@@ -39,6 +40,15 @@ class Bounds:
         return self.max_receives is not None and message.receive_count >= self.max_receives
 
 
+class Progress(Enum):
+    """How far a delivery in hand has come."""
+
+    WAITING = "waiting"
+    WORKING = "working"
+    WORKED = "worked"
+    COMPLETED = "completed"
+
+
 class Holdings:
     """The deliveries in hand, of all lanes; deadlines are monotonic."""
 
@@ -53,6 +63,8 @@ class Holdings:
         self._working: dict[str, Message] = {}
         self._deadlines: dict[str, float] = {}
         self._begun: dict[str, float] = {}  # when work began
+        self._progress: dict[str, Progress] = {}
+        self._returning: dict[str, Message] = {}
         self._lost: set[str] = set()  # not to be extended any more: it ran out, or the limit came
         self._closed = False
         self._sending = Lock()  # one change of visibility at a time: see `give_back`
@@ -76,12 +88,30 @@ class Holdings:
             if found:
                 self._working[message.handle] = message
                 self._begun[message.handle] = time.monotonic()
+                self._progress[message.handle] = Progress.WORKING
             return found is not None
 
     def is_waiting(self, message: Message) -> bool:
         """Whether it is in hand and not begun: false once a stop or the limit gave it back."""
         with self._lock:
             return message.handle in self._waiting
+
+    def note(self, message: Message, progress: Progress) -> None:
+        """Keep how far a delivery in hand has come, for `left`."""
+        with self._lock:
+            if message.handle in self._deadlines:
+                self._progress[message.handle] = progress
+
+    def left(self) -> list[tuple[Message, Progress]]:
+        """What is in hand now, and how far it has come."""
+        with self._lock:
+            held = [*self._waiting.values(), *self._working.values()]
+            return [(m, self._progress.get(m.handle, Progress.WAITING)) for m in held]
+
+    def unreturned(self) -> list[Message]:
+        """What a stop gives back, and SQS has not confirmed."""
+        with self._lock:
+            return list(self._returning.values())
 
     def drop(self, messages: Sequence[Message]) -> None:
         """These are finished or left to their visibility timeout: extend them no more."""
@@ -118,6 +148,7 @@ class Holdings:
         self._waiting.pop(message.handle, None)
         self._working.pop(message.handle, None)
         self._begun.pop(message.handle, None)
+        self._progress.pop(message.handle, None)
         self._lost.discard(message.handle)
         return self._deadlines.pop(message.handle, None) is not None
 
@@ -126,10 +157,15 @@ class Holdings:
         again what was just given back."""
         if not messages:
             return
+        with self._lock:
+            if self._closed:
+                self._returning |= {message.handle: message for message in messages}
         with self._sending:
             taken = self._inbox.release(messages)
         for message, was_taken in zip(messages, taken, strict=True):
             if was_taken:
+                with self._lock:
+                    self._returning.pop(message.handle, None)
                 self._tally.count("released")
                 self._journal.event("released", message, reason=reason)
 

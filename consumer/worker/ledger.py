@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from . import aws
 from .message import Message
 from .ports import Claim, Completion, LedgerDown
 from .rows import Rows
@@ -59,7 +60,7 @@ class DynamoLedger:
             self._dynamodb.transact_write_items(TransactItems=items)
         except (ClientError, BotoCoreError) as error:
             if not _is_refusal(error):
-                raise LedgerDown(str(error)) from error
+                raise aws.down_by(error, LedgerDown) from error
         if self._statements:
             self._statements.probe(self._rows.probe_statement())
 

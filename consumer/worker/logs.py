@@ -4,6 +4,8 @@ import json
 import logging
 import sys
 
+from .access import shown
+
 _LONGEST_LINE = 2000
 
 
@@ -14,7 +16,7 @@ class _Text(logging.Formatter):
         line = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname:<7} {_clean(record)}"
         if not record.exc_info:
             return line
-        trace = self.formatException(record.exc_info).splitlines()
+        trace = shown(self.formatException(record.exc_info)).splitlines()
         return "\n".join([line, *(f"  | {printable(part)}" for part in trace)])
 
 
@@ -26,12 +28,12 @@ class _Json(logging.Formatter):
         if hasattr(record, "figures"):
             fields["figures"] = record.figures
         if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
+            fields["traceback"] = shown(self.formatException(record.exc_info))
         return json.dumps(fields)
 
 
 def _clean(record: logging.LogRecord) -> str:
-    text = printable(record.getMessage())
+    text = printable(shown(record.getMessage()))
     return (
         text if len(text) <= _LONGEST_LINE else f"{text[:_LONGEST_LINE]}… ({len(text)} characters)"
     )

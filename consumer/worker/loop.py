@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from .deletes import BACKLOG
-from .holdings import Holdings
+from .holdings import Holdings, Progress
 from .journal import Events
 from .message import Message
 from .meter import Tally
@@ -34,6 +34,18 @@ MOST_ERRORS = 5
 """Unforeseen errors in a row that a lane goes on after."""
 LAST_CALLS = 1.0
 """Seconds of the grace that are kept for giving back and deleting."""
+LEFT = {
+    Progress.WAITING: "message %s is on its final receive and was not begun within %g s; when its "
+    "visibility timeout expires it moves to the dead-letter queue; raise SHUTDOWN_GRACE_SECONDS",
+    Progress.WORKING: "message %s was still in work after %g s; it comes back when its visibility "
+    "timeout expires; raise SHUTDOWN_GRACE_SECONDS or shorten the work",
+    Progress.WORKED: "the work of message %s is done, but the ledger did not confirm its "
+    "completion within %g s; it comes back when its visibility timeout expires, and is worked on "
+    "again if the completion is not on record",
+    Progress.COMPLETED: "message %s is completed, but SQS did not confirm its delete within %g s; "
+    "it comes back when its visibility timeout expires, and the redelivery will skip the work",
+}
+"""What is said of a delivery that is in hand when the grace is over."""
 _TICK = 0.1
 _WATCH = 0.5
 _DUE = 0.2
@@ -196,7 +208,7 @@ class Loop:
         self._signals.append(number)
 
     def run(self) -> str:
-        """Run to the end; returns the reason: limit, idle or signal."""
+        """Run to the end; returns the reason: limit, idle, signal or journal."""
         over = threading.Event()
         for lane in [] if self._signals else self._lanes:
             lane.start()
@@ -204,18 +216,20 @@ class Loop:
         self._thread("heartbeat", lambda: self._heartbeat(over)).start()
         self._thread("due", lambda: self._repeat(pipeline.settle_due, over)).start()
         self._thread("deletes", lambda: self._repeat(pipeline.deletes.retry, over)).start()
-        while self._running() and not self._signals:
+        while self._running() and not (self._signals or self._parts.journal.lost):
             self._await_lane()
         if self.signal_name:
-            self._stop(self.signal_name)
+            self._stop(self.signal_name, "signal")
+        elif self._parts.journal.lost:
+            self._stop("the journal is lost", "journal")
         over.set()
         return self._parts.turnstile.stopped or "error"
 
-    def _stop(self, name: str) -> None:
+    def _stop(self, name: str, reason: str) -> None:
         """Stop receiving, give back what is not begun, wait for the rest within the grace."""
         deadline = time.monotonic() + self._grace
         log.info("%s: stopping; messages in work have %g s to finish", name, self._grace)
-        self._parts.turnstile.close("signal")
+        self._parts.turnstile.close(reason)
         self._parts.outage.hurry(deadline - LAST_CALLS)
         self._parts.pipeline.deletes.hurry(deadline - LAST_CALLS)
         self._parts.stopping.set()
@@ -224,14 +238,15 @@ class Loop:
         closing.join(self._grace)
         while self._running() and time.monotonic() < deadline:
             self._await_lane()
-        for message in self._parts.holdings.held():
+        for message, progress in self._parts.holdings.left():
             self._parts.tally.count("abandoned")
             self._parts.journal.event("abandoned", message)
+            log.warning(LEFT[progress], message.id, self._grace)
+        for message in self._parts.holdings.unreturned():
             log.warning(
-                "message %s was still in work after %g s; it comes back when its visibility runs "
-                "out; raise SHUTDOWN_GRACE_SECONDS or shorten the work",
+                "message %s was not begun, and SQS did not confirm that it is given back; it comes "
+                "back when its visibility timeout expires",
                 message.id,
-                self._grace,
             )
 
     def _heartbeat(self, over: threading.Event) -> None:

@@ -11,7 +11,7 @@ from threading import Lock, Thread
 
 from .cache import FinishedIds
 from .deletes import Deletes
-from .holdings import Holdings
+from .holdings import Holdings, Progress
 from .journal import Events
 from .message import Message, waves
 from .meter import Tally
@@ -183,6 +183,7 @@ class Pipeline:
             self.journal.event("work_failed", message, reason=type(error).__name__)
             return f"{type(error).__name__}: {error}"
         self.journal.event("worked", message)
+        self.holdings.note(message, Progress.WORKED)
         return None
 
     def _complete(self, worked: Sequence[Message], wave: Wave) -> None:
@@ -199,6 +200,7 @@ class Pipeline:
             self.journal.event("completed", message, effect=effect)
             self.tally.count(completion.value)
             self.finished.add(message.key, message.digest)
+            self.holdings.note(message, Progress.COMPLETED)
             wave.done.add(message)
 
     def _fail(self, failed: Sequence[tuple[Message, str]]) -> None:
@@ -219,6 +221,7 @@ class Pipeline:
         self.tally.count("already_done")
         self.finished.add(message.key, message.digest)
         if self.holdings.start(message):
+            self.holdings.note(message, Progress.COMPLETED)
             wave.done.add(message)
 
     def _leave_changed(self, message: Message) -> None:

@@ -21,12 +21,21 @@ def _rule(problem: str, broken: Callable[[Mapping[str, Any]], bool], *names: str
 
 
 _TABLES = ("MESSAGE_STATUS_TABLE", "MESSAGE_COMPLETED_TABLE")
+SHORTEST_BEAT = 0.1
+"""Seconds: ten beats within the shortest visibility timeout. Below it a heartbeat extends nothing
+that the beat before did not, and spends a call to SQS each time."""
 _CRASHES = ("CRASH_AFTER_RECEIVE", "CRASH_AFTER_SIDE_EFFECT", "CRASH_AT")
 
 RULES = (
     _rule(
         "QUEUE_URL: not set; give the queue to poll (`make infra-up` or `make local-up` write it)",
         lambda v: not v["QUEUE_URL"],
+        "QUEUE_URL",
+    ),
+    _rule(
+        "QUEUE_URL={QUEUE_URL!r}: a FIFO queue; this consumer does not keep the order within a "
+        "message group once a message of it has failed, so give it a standard queue",
+        lambda v: v["QUEUE_URL"].endswith(".fifo"),
         "QUEUE_URL",
     ),
     _rule(
@@ -166,6 +175,12 @@ RULES = (
         lambda v: bool(v["LONG_SLEEP_SECONDS"]) != bool(v["LONG_SLEEP_EVERY"]),
         "LONG_SLEEP_SECONDS",
         "LONG_SLEEP_EVERY",
+    ),
+    _rule(
+        "HEARTBEAT_SECONDS={HEARTBEAT_SECONDS:g}: must be 0 (off), or 0.1 or more; no visibility "
+        "timeout is below 1 s, and each beat is a call to SQS",
+        lambda v: 0 < v["HEARTBEAT_SECONDS"] < SHORTEST_BEAT,
+        "HEARTBEAT_SECONDS",
     ),
     _rule(
         "HEARTBEAT_SECONDS={HEARTBEAT_SECONDS:g}: must be below "

@@ -30,6 +30,7 @@ class Settings:
 
     queue_url: str
     aws_region: str
+    start_timeout_seconds: float
     wait_time_seconds: int
     max_messages: int
     concurrency: int
@@ -122,8 +123,8 @@ def _misspelt(environ: Mapping[str, str]) -> list[str]:
     """Names that are almost one of ours: a typo must not silently leave a default in force."""
     problems = []
     for name in sorted(environ.keys() - NAMES):
-        close = difflib.get_close_matches(name, NAMES, n=1, cutoff=_CLOSE)
-        if close and not name.startswith("AWS_"):
+        close = difflib.get_close_matches(name.upper(), NAMES, n=1, cutoff=_CLOSE)
+        if close and (close[0] == name.upper() or not name.upper().startswith("AWS_")):
             shown = name if name.isprintable() else repr(name)
             problems.append(f"{shown}={environ[name]!r}: no such setting; did you mean {close[0]}?")
     return problems

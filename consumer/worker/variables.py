@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .access import QUEUE_URL, REGION
+
 CRASH_POINTS = (
     "after-receive",
     "after-claim",
@@ -34,6 +36,7 @@ BATCH_LIMIT = 10
 _ALLOWED = {
     "flag": "0 or 1",
     "text": "any text",
+    "region": "a region such as us-west-1",
     "url": "a queue URL such as https://sqs.us-west-1.amazonaws.com/123456789012/name",
     "address": "an address such as https://payments.example.com/v1",
     "expression": "a JMESPath expression over the payload such as [order_id, action], "
@@ -99,7 +102,13 @@ def _flag(text: str) -> bool:
 
 
 def _url(text: str) -> str:
-    if not re.fullmatch(r"https?://[^/\s]+/\S+", text):
+    if not re.fullmatch(QUEUE_URL, text):
+        raise ValueError(text)
+    return text
+
+
+def _region(text: str) -> str:
+    if not re.fullmatch(REGION, text):
         raise ValueError(text)
     return text
 
@@ -129,6 +138,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "text": str,
     "choice": str,
     "url": _url,
+    "region": _region,
     "address": _address,
     "expression": _expression,
     "table": _table,
@@ -140,7 +150,20 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
 
 VARIABLES = (
     Variable("QUEUE_URL", "url", "", "The queue to poll. Required."),
-    Variable("AWS_REGION", "text", "", "The region; empty: what the AWS SDK finds by itself."),
+    Variable(
+        "AWS_REGION",
+        "region",
+        "",
+        "The region; empty: what the AWS SDK finds by itself, else the one that QUEUE_URL names.",
+    ),
+    Variable(
+        "START_TIMEOUT_SECONDS",
+        "number",
+        "60",
+        "How long a start waits for AWS to answer; 0 = not at all.",
+        0,
+        3600,
+    ),
     Variable("WAIT_TIME_SECONDS", "integer", "10", "Long poll, in seconds.", 0, 20),
     Variable("MAX_MESSAGES", "integer", "1", "Messages per receive.", 1, 10),
     Variable("CONCURRENCY", "integer", "1", "Lanes, each with a batch of its own.", 1, 64),
@@ -157,7 +180,7 @@ VARIABLES = (
         "HEARTBEAT_SECONDS",
         "number",
         "0",
-        "How often the visibility of everything in flight is extended; 0 = off.",
+        "How often the visibility of all in flight is extended; 0 = off, else 0.1 or more.",
         0,
         LONGEST_VISIBILITY,
     ),

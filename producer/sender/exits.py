@@ -23,6 +23,7 @@ class Exit(IntEnum):
     FAILED = 1, "something could not be sent; each such message is named"
     SETTINGS = 2, "a bad setting; all of them are named and nothing was sent"
     AWS = 3, "queue, credentials, region, profile or endpoint unusable; nothing was sent"
+    JOURNAL = 4, "the journal could not be written; the open batches were finished, no other begun"
     INTERRUPTED = 130, "Ctrl-C: the open batches were finished and the summary printed"
     TERMINATED = 143, "SIGTERM: the same"
 

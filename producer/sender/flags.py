@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from . import access
 from .exits import Exit
 
 HUGE = 10**12
@@ -81,10 +82,9 @@ def _fields() -> Kind:
 
 
 URL = _text(
-    "the URL of a standard queue, such as https://sqs.us-west-1.amazonaws.com/123456789012/name",
-    r"https?://[^/\s]+(/[^/\s]+)*/[A-Za-z0-9_-]{1,80}",
+    "a queue URL such as https://sqs.us-west-1.amazonaws.com/123456789012/name", access.QUEUE_URL
 )
-REGION = _text("a region such as us-west-1", "[A-Za-z0-9-]{1,63}")
+REGION = _text("a region such as us-west-1", access.REGION)
 PROFILE = _text("the name of a profile", r"\S(.*\S)?")
 FLAGS = (
     Flag("n", "what", _whole(), "10", "messages to send; 0 = until interrupted"),

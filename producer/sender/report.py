@@ -38,6 +38,7 @@ class Report:
             batch_size=settings.batch_size,
             seed=settings.seed,
         )
+        self.error = journal.lost
 
     @property
     def retries(self) -> int:
@@ -57,7 +58,7 @@ class Report:
         if self._barren >= GIVE_UP_AFTER:
             last = answer.outcomes[-1]
             self.error = f"{GIVE_UP_AFTER} batches in a row failed ({last.code}: {last.reason})"
-        self.error = answer.refusal or self.error
+        self.error = answer.refusal or self._journal.lost or self.error
         if not self.error:
             self._shown.update(self.sent)
 
@@ -96,7 +97,10 @@ class Report:
     def _tell(self, span: float) -> None:
         if self.error:
             what = f"stopped after {self.sent} messages" if self.sent else "nothing was sent"
-            self._shown.note(f"cannot send to {self._settings.queue_url}; {what}: {self.error}")
+            cannot = f"send to {self._settings.queue_url}"
+            if self._journal.lost:
+                cannot = f"write the journal {self._settings.journal_path}"
+            self._shown.note(f"cannot {cannot}; {what}: {self.error}")
         asked = self._settings.rate
         if asked and not self.failed and span - self.sent / asked > LATE_SECONDS:
             reached = f"{self._rate:.1f} of {asked:g} messages/s reached"
@@ -114,6 +118,8 @@ class Report:
 
     def exit(self, stop: Stop) -> Exit:
         """How the process is to end."""
+        if self._journal.lost:
+            return Exit.JOURNAL if self.sent else Exit.SETTINGS
         if self.error and not self.sent:
             return Exit.AWS
         if stop.caught:

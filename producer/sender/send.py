@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions as aws
 
+from .access import CredentialsError, shown
 from .payloads import Message
 
 if TYPE_CHECKING:
@@ -126,11 +127,13 @@ def code_of(error: Exception) -> str:
 def reason_of(error: Exception) -> str:
     """What AWS or the SDK said, in one line."""
     said = error.response.get("Error", {}) if isinstance(error, aws.ClientError) else {}
-    return " ".join(str(said.get("Message") or error).split())
+    return " ".join(shown(str(said.get("Message") or error)).split())
 
 
 def explain(error: Exception) -> str:
     """One line: what AWS or the SDK said, and what to do about it."""
+    if isinstance(error, CredentialsError):  # it names the source, and says what to do
+        return str(error)
     code = code_of(error)
     advice = next(text for part, text in ADVICE.items() if part in code)
     return f"{code}: {reason_of(error)}; {advice}"

@@ -81,6 +81,11 @@ def _disagreements(values: Mapping[str, Any], journal: str) -> list[str]:
             "--queue-url, QUEUE_URL: neither is set; give the URL of a queue"
             " (`make infra-up` or `make local-up` write one to .env)"
         )
+    if (values.get("queue_url") or "").endswith(".fifo"):
+        problems.append(
+            f"--queue-url, QUEUE_URL={values['queue_url']!r}: a FIFO queue; this producer sends no"
+            " MessageGroupId, without which a FIFO queue takes nothing; give a standard queue"
+        )
     n, count = values.get("n"), values.get("poison_count", 0)
     if n is not None and count > n and values.get("poison_every") == 0:
         limit = f"0 to {n} (--n)" if n else "0 where --n is 0: use --poison-every"

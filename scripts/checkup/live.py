@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -18,6 +17,7 @@ from checkup import answers
 from checkup.evidence import Evidence
 from checkup.facts import Facts, Missing, Peeked, Queue, Rows, Table, Unknown
 from checkup.peek import peek
+from worker import access
 from worker.business import BusinessKey
 from worker.message import identity_of
 from worker.rows import KEEP_SECONDS
@@ -71,12 +71,14 @@ class Clients:
 
 
 def connect(settings: Settings) -> Clients:
-    """Clients as the consumer's: region from its settings, all else from the environment."""
-    session = boto3.Session(region_name=settings.aws_region or None)
+    """Clients as the consumer's; raises RegionError, CredentialsError and the SDK's errors."""
+    session = access.opened(settings.queue_url, settings.aws_region or None)
     config = Config(
         connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3}
     )
-    return Clients(session.client("sqs", config=config), session.client("dynamodb", config=config))
+    sqs = session.client("sqs", config=config)
+    access.check_region(settings.queue_url, sqs.meta.endpoint_url)
+    return Clients(sqs, session.client("dynamodb", config=config))
 
 
 def facts(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import botocore.exceptions as aws
 from botocore.exceptions import BotoCoreError, ClientError
 
+from sender.access import shown
+
 AWS_ERRORS = (ClientError, BotoCoreError)
 SERVER_ERROR = 500
 THROTTLED = ("Throttl", "OverLimit", "TooManyRequests", "RequestLimitExceeded")
@@ -40,7 +42,7 @@ def code_of(error: Exception) -> str:
 def reason_of(error: Exception) -> str:
     """Code and text in one line."""
     said = error.response.get("Error", {}) if isinstance(error, ClientError) else {}
-    return f"{code_of(error)}: {' '.join(str(said.get('Message') or error).split())}"
+    return f"{code_of(error)}: {' '.join(shown(str(said.get('Message') or error)).split())}"
 
 
 def explain(error: Exception) -> str:

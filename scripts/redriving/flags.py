@@ -78,11 +78,9 @@ DLQ_ARN = _matching("the ARN of a queue", r"arn:[\w-]+:sqs:[\w-]+:\w+:[\w.-]+")
 TABLE = _matching("the name of a table; empty = none", r"[\w.:/-]{0,1024}")
 KEY = Kind("a JMESPath expression without a value for an empty payload", BusinessKey)
 TAG = _matching("1 to 64 of A-Z a-z 0-9 . _ -", r"[\w.-]{1,64}")
-FIFO_TOO = Kind(URL.allowed, _fitting(r"https?://[^/\s]+(/[^/\s]+)*/[A-Za-z0-9_-]{1,80}(\.fifo)?"))
-"""A FIFO queue is refused later, with the reason."""
 
 FLAGS = (
-    Flag("queue-url", FIFO_TOO, "", "the queue that messages go back to", EVERY, "QUEUE_URL"),
+    Flag("queue-url", URL, "", "the queue that messages go back to", EVERY, "QUEUE_URL"),
     Flag(
         *("dlq-arn", DLQ_ARN, "", "its DLQ, where its redrive policy does not name it"),
         *(EVERY, "DLQ_ARN"),

@@ -67,6 +67,8 @@ def find_pair(sqs: SQSClient, queue_url: str, dlq_arn: str, *, insist: bool) -> 
             "them belongs to another queue; unset DLQ_ARN, or say --dlq-arn"
         )
     arn = dlq_arn or named
+    if arn.split(":")[3] != own["QueueArn"].split(":")[3]:
+        raise RedriveError(f"{arn}: must be in the region of {own['QueueArn']}, as every DLQ is")
     dlq_url = _url_of(sqs, arn)
     dead = _attributes(sqs, dlq_url)
     _check_allowed(dead, own["QueueArn"], arn)

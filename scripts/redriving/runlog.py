@@ -64,13 +64,18 @@ class RunLog:
         self.write(events, durable=True)
 
     def write(self, events: Iterable[Mapping[str, Any]], *, durable: bool = False) -> None:
-        """Append with one write; `durable` waits until the disk has it."""
+        """Append with one write; `durable` waits until the disk has it. Raises OSError."""
         head = {"t": self._clock(), "who": f"{WHO}{os.getpid()}"}
         lines = "".join(json.dumps({**head, **event}) + "\n" for event in events)
-        if lines:
-            os.write(self._file, lines.encode())
-        if durable:
-            os.fsync(self._file)
+        data = lines.encode()
+        try:
+            while data:  # a full disk takes a part of it and refuses the rest
+                data = data[os.write(self._file, data) :]
+            if durable:
+                os.fsync(self._file)
+        except OSError as error:
+            error.filename = str(self.path)
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -6,7 +6,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from redriving.runlog import RunLog, recalled
 from redriving.schedule import Schedule
 from redriving.settings import Settings
 from redriving.walk import Walk
+from sender import access
 from sender.exits import Stop
 from worker.message import identity_of
 
@@ -138,7 +139,10 @@ def move(run: Run) -> Exit:
         for line in show.summary(mover.tally, run.clients.calls()):
             run.say(line)
         counts = {fate.name.lower(): count for fate, count in mover.tally.fates.items()}
-        log.write([{"event": "summary", "calls": run.clients.calls(), "run": asked.run, **counts}])
+        with suppress(OSError):  # what a full disk stopped has been told
+            log.write(
+                [{"event": "summary", "calls": run.clients.calls(), "run": asked.run, **counts}]
+            )
     if run.stopped():
         run.note("stopped; run it again to go on")
     return run.ended(code if code or mover.tally.whole else Exit.FAILED)
@@ -187,17 +191,17 @@ def native(run: Run) -> Exit:
 
 
 def clients(settings: Settings) -> Clients:
-    """Endpoint and credentials are the SDK's business; ValueError for a malformed endpoint."""
-    import boto3  # noqa: PLC0415  (--help and bad settings need not wait for the SDK)
-    from botocore.config import Config  # noqa: PLC0415
+    """Raises RegionError, CredentialsError, and ValueError for a malformed endpoint."""
+    from botocore.config import Config  # noqa: PLC0415  (--help and bad settings need not wait)
 
     from sender.meter import Meter  # noqa: PLC0415
 
-    session = boto3.Session(profile_name=settings.profile, region_name=settings.region)
+    session = access.opened(settings.queue_url, settings.region, settings.profile)
     times: Any = {"connect_timeout": 5, "read_timeout": 20}
     patient = Config(retries={"mode": "standard"}, **times)
     once = Config(retries={"mode": "standard", "total_max_attempts": 1}, **times)
     sqs = session.client("sqs", config=patient)
+    access.check_region(settings.queue_url, sqs.meta.endpoint_url)
     sender = session.client("sqs", config=once)
     meters = [Meter(sqs).calls, Meter(sender).calls]
     dynamodb = session.client("dynamodb", config=patient)

@@ -82,12 +82,14 @@ def read(arguments: Sequence[str], environ: MutableMapping[str, str]) -> Setting
     problems += _useless(verb, texts)
     values = _values(texts, _of_this_queue(texts, variables), problems)
     problems += _disagreements(verb, values)
+    journal = variables.get("JOURNAL_PATH", "")
+    if journal and Path(journal).exists() and not Path(journal).is_file():
+        problems.append(f"JOURNAL_PATH={journal!r}: must be a regular file, which can be read back")
     if problems:
         count = f"{len(problems)} bad setting{'s' * (len(problems) > 1)}"
         raise BadSettingsError("\n  ".join([f"{count}; nothing was called:", *problems]))
     values.pop("native")
     values["run"] = values["run"] or time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(3)
-    journal = variables.get("JOURNAL_PATH", "")
     insist = given.dlq_arn is not None
     return Settings(verb, insist=insist, journal_path=journal, source=source, **values)
 

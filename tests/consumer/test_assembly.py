@@ -1,6 +1,7 @@
 """The exit code says how a run ended, and nothing is received where the start was refused."""
 
 import json
+import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -9,9 +10,13 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
+import boto3
+import botocore.client
 import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
 
-from support.doubles import FakeInbox, FakeLedger, a_message
+from support.doubles import FakeInbox, FakeLedger, FakeTime, a_message
 from worker import assembly
 from worker.exits import Exit
 from worker.loop import MOST_ERRORS
@@ -39,6 +44,8 @@ class Run:
         monkeypatch.setattr("worker.assembly.SqsInbox", lambda *_: self.inbox)
         monkeypatch.setattr("worker.assembly.DynamoLedger", lambda *_, **__: self.ledger)
         monkeypatch.setattr("worker.assembly.threading", SimpleNamespace(Event=Impatient))
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
 
     def brings(self, *receives: Sequence[Message] | Exception) -> None:
         self.inbox = FakeInbox(*receives)
@@ -50,6 +57,7 @@ class Run:
         environ = {
             "QUEUE_URL": "http://localhost/0/q",
             "AWS_REGION": "us-west-1",
+            "START_TIMEOUT_SECONDS": "0",
             "SLEEP_MIN_SECONDS": "0",
             "SLEEP_MAX_SECONDS": "0",
             "JOURNAL_PATH": str(self._journal),
@@ -111,19 +119,174 @@ def test_a_ledger_that_cannot_be_used_is_found_before_anything_is_received(
     run.ledger.down = {"probe"}
     assert run(**TABLES) == Exit.AWS
     assert run.inbox.asked == []
-    assert "cannot start on http://localhost/0/q: probe does not answer" in caplog.text
+    assert "cannot start on http://localhost/0/q: " in caplog.text
+    assert "MESSAGE_STATUS_TABLE='status', MESSAGE_COMPLETED_TABLE='completed': " in caplog.text
+    assert "probe does not answer" in caplog.text
 
 
-def test_a_journal_that_cannot_be_written_is_a_bad_setting(run: Run, tmp_path: Path) -> None:
-    assert run(JOURNAL_PATH=str(tmp_path)) == Exit.SETTINGS
+def test_a_start_waits_for_a_ledger_that_is_down_for_a_moment(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.brings([a_message("a")])
+    run.ledger.down = {"probe"}
+    clock = FakeTime()
+    monkeypatch.setattr("worker.starting.time", clock)
+    clock.sleep = lambda _: run.ledger.down.clear()  # type: ignore[method-assign]
+    assert run(MESSAGE_LIMIT="1", START_TIMEOUT_SECONDS="60", **TABLES) == Exit.OK
+    assert len(run.ledger.asked("probe")) == 2
+    assert run.inbox.deleted == ["a"]
+
+
+class Somewhere:
+    """A consumer on moto, with a queue and two tables."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._patch = monkeypatch
+        session = boto3.Session("test", "test", region_name="us-west-1")
+        self.url = session.client("sqs").create_queue(QueueName="q")["QueueUrl"]
+        for table in TABLES.values():
+            session.client("dynamodb").create_table(
+                TableName=table,
+                KeySchema=[{"AttributeName": "message_id", "KeyType": "HASH"}],
+                AttributeDefinitions=[{"AttributeName": "message_id", "AttributeType": "S"}],
+                BillingMode="PAY_PER_REQUEST",
+            )
+
+    def failing(self, operation: str, error: dict[str, str], status: int) -> list[str]:
+        """From now on the operation answers with this error; the calls so far."""
+        calls: list[str] = []
+        real = botocore.client.BaseClient._make_api_call  # type: ignore[attr-defined]
+
+        def call(client: Any, name: str, request: Any) -> Any:
+            calls.append(name)
+            if name != operation:
+                return real(client, name, request)
+            said: Any = {"Error": error, "ResponseMetadata": {"HTTPStatusCode": status}}
+            raise ClientError(said, name)
+
+        self._patch.setattr("botocore.client.BaseClient._make_api_call", call)
+        return calls
+
+    def __call__(self, **settings: str) -> int:
+        environ = {"QUEUE_URL": self.url, "AWS_REGION": "us-west-1", "IDLE_TIMEOUT_SECONDS": "0.1"}
+        return assembly.run(read({**environ, "WAIT_TIME_SECONDS": "0", **settings}), "from a test")
+
+
+@pytest.fixture
+def somewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[Somewhere]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with mock_aws():
+        yield Somewhere(monkeypatch)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("missing", TABLES)
+def test_an_error_about_a_table_names_the_table_at_once(
+    somewhere: Somewhere, caplog: pytest.LogCaptureFixture, missing: str
+) -> None:
+    assert somewhere(**{**TABLES, missing: "no-such-table"}) == Exit.AWS
+    (line,) = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert f"{missing}='no-such-table': " in line
+    assert not [name for name in TABLES if name != missing and name in line]
+
+
+def test_an_error_about_the_queue_names_it_in_plain_words(
+    somewhere: Somewhere, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert somewhere(QUEUE_URL=f"{somewhere.url}-gone", **TABLES) == Exit.AWS
+    (line,) = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert f"{somewhere.url}-gone" in line
+    assert "The specified queue does not exist" in line
+    assert "wsdl" not in line
+
+
+@pytest.mark.parametrize("operation", ["GetQueueAttributes", "TransactWriteItems"])
+@pytest.mark.parametrize(
+    ("code", "status", "again"),
+    [
+        ("InternalError", 500, True),
+        ("ServiceUnavailable", 503, True),
+        ("ThrottlingException", 400, True),
+        ("AccessDenied", 403, False),
+        ("ExpiredToken", 403, False),
+        ("ValidationException", 400, False),
+    ],
+)
+def test_what_may_pass_is_waited_for_and_nothing_else(
+    somewhere: Somewhere,
+    monkeypatch: pytest.MonkeyPatch,
+    operation: str,
+    code: str,
+    status: int,
+    again: bool,
+) -> None:
+    clock = FakeTime()
+    monkeypatch.setattr("worker.starting.time", clock)
+    calls = somewhere.failing(operation, {"Code": code, "Message": "said"}, status)
+    assert somewhere(START_TIMEOUT_SECONDS="10", **TABLES) == Exit.AWS
+    assert (calls.count(operation) > 3) == again
+    assert sum(clock.sleeps) == (pytest.approx(10) if again else 0)
+    assert "ReceiveMessage" not in calls
+
+
+@pytest.mark.parametrize("path", ["/", "/dev/full", "/proc/journal"])
+def test_a_journal_that_cannot_be_written_is_a_bad_setting(
+    run: Run, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    assert run(JOURNAL_PATH=path) == Exit.SETTINGS
     assert run.inbox.asked == []
+    assert caplog.records[-1].getMessage().startswith(f"JOURNAL_PATH={path!r}: cannot be written: ")
+
+
+def filling(monkeypatch: pytest.MonkeyPatch, event: bytes) -> None:
+    """The disk is full from the first line about this event on."""
+    real = os.write
+
+    def write(file: int, data: bytes) -> int:
+        if b'"event":"%s"' % event in data:
+            raise OSError(28, "No space left on device")
+        return real(file, data)
+
+    monkeypatch.setattr("worker.journal.os.write", write)
+
+
+def test_a_disk_that_is_full_at_the_start_stops_it_before_the_first_receive(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filling(monkeypatch, b"start")
+    assert run() == Exit.SETTINGS
+    assert run.inbox.asked == []
+
+
+@pytest.mark.parametrize("event", [b"received", b"claimed", b"worked", b"completed", b"deleted"])
+def test_a_journal_that_is_lost_costs_no_message_and_has_an_exit_code(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, event: bytes
+) -> None:
+    run.brings([a_message("a")], *[[]] * 9)
+    filling(monkeypatch, event)
+    assert run(**TABLES) == Exit.JOURNAL
+    begun = event not in {b"received", b"claimed"}  # before, the stop may come first
+    assert run.inbox.deleted + ([] if begun else run.inbox.released) == ["a"]
+    assert caplog.text.count("cannot write the journal") == 1
+
+
+def test_a_journal_that_is_lost_at_the_end_has_it_too(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.brings([a_message("a")])
+    filling(monkeypatch, b"summary")
+    assert run(MESSAGE_LIMIT="1", **TABLES) == Exit.JOURNAL
 
 
 def test_the_sdk_has_a_connection_for_each_who_may_call_at_once_and_two_tries(
     monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     session = Mock()
-    monkeypatch.setattr("worker.assembly.boto3.Session", lambda **_: session)
+    session.client.return_value.meta.endpoint_url = "http://localhost"
+    monkeypatch.setattr("worker.assembly.access.opened", lambda *_: session)
     monkeypatch.setattr(
         "worker.assembly.SqsInbox", lambda _, connect, *__: connect(1.5) and run.inbox
     )

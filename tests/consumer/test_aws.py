@@ -66,6 +66,15 @@ def test_whatever_the_sdk_raises_is_down(error: Exception, passing: bool) -> Non
     assert str(error) in str(caught.value)
 
 
+def test_an_error_that_quotes_a_credential_is_told_without_it() -> None:
+    """A source may hand out a token with a line break in mid-run; the start has seen a good one."""
+    quoting = sdk.HTTPClientError(error=ValueError("Invalid header value b'SECRET\\n'"))
+    with pytest.raises(LedgerDown) as caught:
+        aws.call(raising(quoting), {}, bool, LedgerDown)
+    assert "Invalid header value" in str(caught.value)
+    assert "SECRET" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("error", "passing", "throttled"),
     [

@@ -56,8 +56,13 @@ def test_it_appends_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
 
 def test_an_event_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writes: list[bytes] = []
+
+    def write(_: int, data: bytes) -> int:
+        writes.append(data)
+        return len(data)
+
     journal = Journal(tmp_path / "journal", "me")
-    monkeypatch.setattr("worker.journal.os.write", lambda _, data: writes.append(data))
+    monkeypatch.setattr("worker.journal.os.write", write)
     journal.event("start", text="x" * 100_000)
     (line,) = writes
     assert line.endswith(b"}\n")
@@ -102,3 +107,61 @@ def test_a_path_that_cannot_be_written_is_an_error_at_once(tmp_path: Path) -> No
     for path in (tmp_path, tmp_path / "missing" / "journal"):
         with pytest.raises(OSError, match=str(path)):
             open_journal(str(path))
+
+
+def test_a_device_that_takes_no_data_is_an_error_at_once() -> None:
+    with pytest.raises(OSError, match="No space left"):
+        open_journal("/dev/full")
+
+
+def test_a_short_write_is_completed_before_the_next_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal"
+    journal, real = Journal(path, "me"), os.write
+    monkeypatch.setattr("worker.journal.os.write", lambda file, data: real(file, data[:7]))
+
+    def write(number: int) -> None:
+        journal.event("worked", number=number)
+
+    with ThreadPoolExecutor(8) as lanes:
+        list(lanes.map(write, range(100)))
+    assert sorted(line["number"] for line in lines(path)) == list(range(100))
+    assert not journal.lost
+
+
+FULL = """
+import resource, signal, sys
+from worker.journal import open_journal
+from worker.logs import set_up
+set_up("INFO", "text")
+journal = open_journal(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (200, resource.RLIM_INFINITY))
+for number in range(9):
+    journal.event("worked", number=number)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+journal.event("stop")
+print(journal.lost)
+"""
+
+
+def test_a_full_disk_raises_nothing_is_said_once_and_ends_the_journal(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    ended = subprocess.run(
+        [sys.executable, "-c", FULL, str(path)],
+        cwd=CONSUMER,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert ended.stdout == "True\n"
+    (said,) = ended.stderr.splitlines()
+    assert f"cannot write the journal {path}" in said
+    assert "exit code 4" in said
+    *whole, torn = path.read_bytes().split(b"\n")
+    assert [json.loads(line)["number"] for line in whole] == [0, 1]
+    assert torn  # the disk took a part of the third
+    open_journal(str(path)).event("start")
+    assert json.loads(path.read_bytes().splitlines()[-1])["event"] == "start"
+    assert path.read_bytes().count(b"\n") == 4

@@ -106,6 +106,18 @@ def test_the_level_is_ours_alone(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("root")
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_header_that_an_error_quotes_is_not_shown(
+    capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    failing(form, "Invalid header value b'AWS4-HMAC-SHA256 Credential=SECRET'")
+    log(form, "%s", "Invalid header value b'SECRET'")
+    text = capsys.readouterr().err
+    assert text.count("Invalid header value (the rest is not shown") == 2
+    assert "SECRET" not in text
+
+
+@pytest.mark.usefixtures("root")
 def test_what_is_below_the_level_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     log("text", "hello", level="ERROR")
     assert capsys.readouterr().err == ""

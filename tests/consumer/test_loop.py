@@ -319,6 +319,19 @@ class TestLoop:
         assert consumer.inbox.released == ["b"]
         assert consumer.tally["abandoned"] == 0
 
+    def test_a_lost_journal_stops_it_as_a_signal_does(self) -> None:
+        consumer = Consumer([a_message("a"), a_message("b")], [a_message("c")])
+
+        def work() -> None:
+            consumer.notes.lost = True
+            assert wait_until(lambda: consumer.inbox.released)
+
+        consumer.work["a"] = work
+        assert consumer.loop().run() == "journal"
+        assert consumer.inbox.deleted == ["a"]
+        assert consumer.inbox.released == ["b"]
+        assert len(consumer.inbox.asked) == 1
+
     def test_work_that_outlasts_the_grace_is_abandoned_and_named(self) -> None:
         consumer = Consumer([a_message("a")])
         loop = consumer.loop(grace=0.05)
@@ -336,6 +349,43 @@ class TestLoop:
             assert consumer.inbox.deleted == consumer.inbox.released == []
         finally:
             over.set()
+
+    @pytest.mark.parametrize(
+        ("hanging", "said"),
+        [
+            ("work", "message a was still in work after"),
+            ("complete", "the work of message a is done, but the ledger did not confirm"),
+            ("delete", "message a is completed, but SQS did not confirm its delete"),
+        ],
+    )
+    def test_what_outlasts_the_grace_is_told_by_how_far_it_came(
+        self, caplog: pytest.LogCaptureFixture, hanging: str, said: str
+    ) -> None:
+        consumer = Consumer([a_message("a"), a_message("b")])
+        loop = consumer.loop(grace=0.2)
+        over = threading.Event()
+
+        def hang() -> None:
+            loop.on_signal(signal.SIGTERM, None)
+            over.wait(SECONDS)
+
+        part = {"complete": consumer.ledger, "delete": consumer.inbox}.get(hanging)
+        if part:
+            real = getattr(part, hanging)
+            setattr(part, hanging, lambda messages: (hang(), real(messages))[1])
+        else:
+            consumer.work["a"] = hang
+        consumer.inbox.refusing = {"b"}
+        try:
+            assert loop.run() == "signal"
+        finally:
+            over.set()
+        (line,) = [text for text in caplog.messages if "message a " in text]
+        assert said in line
+        assert ("shorten the work" in line) == (hanging == "work")
+        (line,) = [text for text in caplog.messages if "message b " in text]
+        begun = hanging == "delete"  # the delete is of both
+        assert ("not begun, and SQS did not confirm that it is given back" in line) != begun
 
     def test_an_idle_consumer_stops_at_once(self) -> None:
         consumer = Consumer()

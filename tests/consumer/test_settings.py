@@ -13,6 +13,7 @@ TABLES = {"MESSAGE_STATUS_TABLE": "status", "MESSAGE_COMPLETED_TABLE": "complete
 DEFAULTS = {
     "QUEUE_URL": URL,
     "AWS_REGION": "",
+    "START_TIMEOUT_SECONDS": 60.0,
     "WAIT_TIME_SECONDS": 10,
     "MAX_MESSAGES": 1,
     "CONCURRENCY": 1,
@@ -89,6 +90,7 @@ WRONG = {
         *["１", "1.５", "٣", "1e２", ".", "1e", "--1", "1.2.3"],
     ],
     "table": ["ab", "x" * 256, "a b c", "tablé", "a/b", "{one}", "１２３", *ARNS_WRONG],
+    "region": ["us west", "us-west-1\n", "us_west_1", "x" * 64, "ü"],
     "flag": ["yes", "true", "2", "-1", "1.0"],
     "url": [
         "queue",
@@ -96,6 +98,10 @@ WRONG = {
         "ftp://host/q",
         "https://host",
         "http://h /q",
+        "https://host/1/q/",
+        "https://host/1/q?x=1",
+        "https://host/1/q\n",
+        "https://user:password@host/1/q",
     ],
     "expression": [
         *["[order_id, action", "order id", "order-id", "nosuch(order_id)", "join(order_id)"],
@@ -335,6 +341,23 @@ def test_settings_that_go_together_pass(environ: dict[str, str]) -> None:
     read({**MINIMUM, **environ})
 
 
+@pytest.mark.parametrize("beat", ["0.000001", "0.09999", "1e-300"])
+def test_a_heartbeat_that_makes_no_sense_is_refused_with_what_is_allowed(beat: str) -> None:
+    (line,) = problems({**MINIMUM, "HEARTBEAT_SECONDS": beat})
+    assert line.startswith(f"HEARTBEAT_SECONDS={float(beat):g}: must be 0 (off), or 0.1 or more")
+
+
+@pytest.mark.parametrize("beat", ["0", "0.0", "0.1", "0.5", "1"])
+def test_a_heartbeat_that_makes_sense_or_is_off_is_taken(beat: str) -> None:
+    assert read({**MINIMUM, "HEARTBEAT_SECONDS": beat}).heartbeat_seconds == float(beat)
+
+
+def test_a_fifo_queue_is_refused_with_what_is_missing() -> None:
+    (line,) = problems({"QUEUE_URL": f"{URL}.fifo"})
+    assert line.startswith(f"QUEUE_URL='{URL}.fifo': a FIFO queue; ")
+    assert "the order within a message group" in line
+
+
 def test_a_rule_says_nothing_where_one_of_its_settings_is_unreadable() -> None:
     environ = {**MINIMUM, "SLEEP_MIN_SECONDS": "much", "SLEEP_MAX_SECONDS": "0"}
     (line,) = problems(environ)
@@ -353,6 +376,10 @@ def test_a_rule_says_nothing_where_one_of_its_settings_is_unreadable() -> None:
         ("HEARTBEAT_SECOND", "HEARTBEAT_SECONDS"),
         ("CONCURENCY", "CONCURRENCY"),
         ("QUEUE_URLS", "QUEUE_URL"),
+        ("max_messages", "MAX_MESSAGES"),
+        ("Max_Messages", "MAX_MESSAGES"),
+        ("max_message", "MAX_MESSAGES"),
+        ("aws_region", "AWS_REGION"),
     ],
 )
 def test_a_misspelt_name_is_refused_and_the_right_one_is_named(slip: str, meant: str) -> None:

@@ -48,10 +48,14 @@ ROOMS = (
     # The door loads the assembly late: a bad setting need not wait for the SDK.
     room(
         "consumer/consume.py",
-        ours="worker.assembly worker.early worker.envfile worker.exits worker.logs worker.settings",
+        ours="worker.assembly worker.early worker.envfile worker.exits worker.logs worker.output "
+        "worker.settings",
     ),
-    # The assembly composes on the door's behalf: alone in the package it knows boto3 and faults.
-    room("consumer/worker/assembly.py", "boto3 botocore.config botocore.exceptions", "worker.*"),
+    # The assembly composes on the door's behalf: alone in the package it knows the faults.
+    room("consumer/worker/assembly.py", "botocore.config botocore.exceptions", "worker.*"),
+    room("consumer/worker/access.py", "boto3 botocore.session"),
+    room("consumer/worker/output.py"),
+    room("consumer/worker/starting.py", ours="worker.ports"),
     room(
         "consumer/worker/inbox.py",
         "botocore.exceptions",
@@ -61,9 +65,9 @@ ROOMS = (
     room(
         "consumer/worker/ledger.py",
         "botocore.exceptions",
-        "worker.message worker.ports worker.rows worker.statements worker.writes",
+        "worker.aws worker.message worker.ports worker.rows worker.statements worker.writes",
     ),
-    room("consumer/worker/aws.py", "botocore botocore.exceptions", "worker.ports"),
+    room("consumer/worker/aws.py", "botocore botocore.exceptions", "worker.access worker.ports"),
     room("consumer/worker/rows.py", ours="worker.message worker.statements worker.writes"),
     room("consumer/worker/statements.py", "botocore.exceptions", "worker.ports"),
     room("consumer/worker/writes.py", "botocore.exceptions", "worker.message worker.ports"),
@@ -72,7 +76,7 @@ ROOMS = (
     room("consumer/worker/rules.py", ours="worker.variables"),
     room("consumer/worker/message.py"),
     room("consumer/worker/business.py", "jmespath", "worker.message worker.ports"),
-    room("consumer/worker/variables.py", ours="worker.business"),
+    room("consumer/worker/variables.py", ours="worker.access worker.business"),
     room("consumer/worker/ports.py", ours="worker.message"),
     room("consumer/worker/journal.py"),
     room("consumer/worker/outside.py"),
@@ -100,7 +104,7 @@ ROOMS = (
     room("consumer/worker/cache.py"),
     room("consumer/worker/early.py", ours="worker.exits"),
     room("consumer/worker/exits.py"),
-    room("consumer/worker/logs.py"),
+    room("consumer/worker/logs.py", ours="worker.access"),
     room("consumer/worker/turnstile.py"),
     room(
         "consumer/worker/pipeline.py",
@@ -129,8 +133,9 @@ ROOMS = (
         "worker.outage worker.pipeline worker.ports worker.turnstile",
     ),
     room("consumer/worker/__init__.py"),
-    room("producer/produce.py", "boto3 botocore.config", "sender.*"),
-    room("producer/sender/send.py", "botocore.exceptions", "sender.payloads"),
+    room("producer/produce.py", "botocore.config", "sender.*"),
+    room("producer/sender/access.py", "boto3 botocore.session"),
+    room("producer/sender/send.py", "botocore.exceptions", "sender.access sender.payloads"),
     room("producer/sender/env.py", "dotenv"),
     room("producer/sender/progress.py", "rich"),
     room("producer/sender/*.py", ours="sender.*"),
@@ -165,11 +170,11 @@ ROOMS = (
     room("scripts/redriving/letters.py", ours="redriving.tag worker.message"),
     room("scripts/redriving/rules.py", ours="redriving.letters redriving.tag"),
     room("scripts/redriving/filters.py", "jmespath", "redriving.rules"),
-    room("scripts/redriving/errors.py", "botocore.exceptions"),
+    room("scripts/redriving/errors.py", "botocore.exceptions", "sender.access"),
     room(
         "scripts/redriving/runs.py",
-        "boto3 botocore.config",
-        "redriving.* sender.exits sender.meter worker.message",
+        "botocore.config",
+        "redriving.* sender.access sender.exits sender.meter worker.message",
     ),
     room(
         "scripts/redriving/show.py",
@@ -179,7 +184,7 @@ ROOMS = (
         "scripts/redriving/*.py",
         ours="redriving.* sender.env sender.flags sender.pace worker.business worker.message",
     ),
-    room("scripts/redrive.py", ours="redriving.* sender.exits"),
+    room("scripts/redrive.py", ours="redriving.* sender.access sender.exits sender.output"),
     room("scripts/local_aws.py", "botocore.exceptions", "local_stack.*"),
     room("scripts/preflight.py"),
     # A script may read other doors' tables, prices, readers; it never starts what they run.
@@ -187,12 +192,12 @@ ROOMS = (
         "scripts/doctor.py",
         "botocore.exceptions",
         "checkup.catalogue checkup.findings checkup.live checkup.records checkup.report "
-        "worker.envfile worker.logs worker.settings",
+        "worker.access worker.envfile worker.logs worker.output worker.settings",
     ),
     room(
         "scripts/checkup/live.py",
-        "boto3 botocore.config botocore.exceptions",
-        "checkup.answers checkup.evidence checkup.facts checkup.peek worker.business "
+        "botocore.config botocore.exceptions",
+        "checkup.answers checkup.evidence checkup.facts checkup.peek worker.access worker.business "
         "worker.message worker.rows worker.settings",
     ),
     room("scripts/checkup/peek.py", ours="checkup.facts worker.message"),

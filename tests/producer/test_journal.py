@@ -34,3 +34,33 @@ def test_a_journal_line_is_one_write_and_appends(
     assert writes[0].count(b"\n") == 1
     assert path.read_text().startswith("before\n")
     assert json.loads(path.read_text().splitlines()[1])["id"] == "ü\n"
+
+
+def test_a_device_that_takes_no_data_is_an_error_at_once() -> None:
+    with pytest.raises(OSError, match="No space left"):
+        Journal("/dev/full")
+
+
+def test_a_full_disk_raises_nothing_and_ends_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, real = tmp_path / "journal", os.write
+    room = [100]
+
+    def write(file: int, data: bytes) -> int:
+        if not room[0]:
+            raise OSError(28, "No space left on device")
+        taken = real(file, data[: room[0]])
+        room[0] -= taken
+        return taken
+
+    journal = Journal(str(path))
+    monkeypatch.setattr("sender.journal.os.write", write)
+    for index in range(9):
+        journal.write("sent", index=index)
+    assert journal.lost == "No space left on device"
+    room[0] = 1000
+    journal.write("stop")  # a journal with a gap would not be evidence
+    assert path.stat().st_size == 100
+    Journal(str(path)).write("start")
+    assert json.loads(path.read_text().splitlines()[-1])["event"] == "start"

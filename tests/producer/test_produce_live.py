@@ -303,6 +303,15 @@ def test_what_cannot_be_used_is_one_line_and_exit_3(
     assert said in done.stderr
 
 
+@pytest.mark.parametrize("path", ["/", "/dev/full", "/proc/journal"])
+def test_a_journal_that_cannot_be_written_is_a_bad_setting(run_producer: Run, path: str) -> None:
+    done = run_producer([], {"QUEUE_URL": "http://127.0.0.1:1/0/q", "JOURNAL_PATH": path})
+    assert (done.code, done.stdout) == (2, "")
+    assert f"JOURNAL_PATH={path!r}: must be a file that can be written" in done.stderr
+    assert "nothing was sent" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_bad_settings_make_no_call(queue_set: QueueSets, between: Proxy, run_producer: Run) -> None:
     before = requests(between)
     env = queue_set().env | {"AWS_ENDPOINT_URL": between.endpoint}

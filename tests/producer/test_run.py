@@ -72,6 +72,40 @@ def reject(batch: Sequence[Message], refusal: str = "") -> Answer:
     return Answer(tuple(Outcome(message, code="No", reason="never") for message in batch), refusal)
 
 
+def test_a_journal_that_is_lost_ends_the_run_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, "--n", "1000", "--batch-size", "10", "--concurrency", "1")
+    real = os.write
+
+    def write(file: int, data: bytes) -> int:
+        if b'"index":25,' in data:
+            raise OSError(28, "No space left on device")
+        return real(file, data)
+
+    monkeypatch.setattr("sender.journal.os.write", write)
+    assert bench.run(accept) is Exit.JOURNAL
+    assert len(bench.events("sent")) == 25
+    assert bench.report.sent < 100
+    said = f"cannot write the journal {tmp_path / 'journal'}; stopped after {bench.report.sent}"
+    assert bench.stream.getvalue().count(said) == 1
+    assert "No space left on device" in bench.stream.getvalue()
+
+
+def test_a_journal_that_is_lost_at_the_start_sends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(_file: int, data: bytes) -> int:
+        if data:
+            raise OSError(28, "No space left on device")
+        return 0
+
+    monkeypatch.setattr("sender.journal.os.write", write)
+    bench = Bench(tmp_path, "--n", "1000")
+    assert bench.run(accept) is Exit.SETTINGS
+    assert bench.report.sent == 0
+
+
 def test_journal_of_a_run(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "--n", "25", "--batch-size", "7", "--poison-every", "5")
     assert bench.run(accept) is Exit.OK

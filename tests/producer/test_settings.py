@@ -116,7 +116,7 @@ def test_each_bad_setting_is_named_in_one_message() -> None:
         (["--seed", "-1"], "--seed='-1'", "whole number"),
         (["--poison-count", "11"], "--poison-count='11'", "0 to 10 (--n)"),
         (["--poison-count", "1", "--n", "0"], "--poison-count='1'", "use --poison-every"),
-        (["--queue-url", ""], "--queue-url=''", "URL of a standard queue"),
+        (["--queue-url", ""], "--queue-url=''", "a queue URL such as"),
         (["--queue-url", "sqs-demo-happy-queue"], "--queue-url", "URL"),
         (["--queue-url", "https://host/123/name.fifo"], "--queue-url", "standard queue"),
         (["--queue-url", "https://host/"], "--queue-url", "URL"),

@@ -88,6 +88,8 @@ class FakeStop:
 class Notes:
     """A journal in memory."""
 
+    lost = False
+
     def __init__(self) -> None:
         self.lines: list[tuple[str, str | None, dict[str, Any]]] = []
 

@@ -3,11 +3,15 @@
 import json
 import random
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
 from consumer.integration.support import QUICK, Journal
+from support.children import CONSUMER
+from support.environment import base_environment
 from support.waiting import wait_for
 
 pytestmark = pytest.mark.integration
@@ -131,7 +135,8 @@ def test_what_the_settings_name_does_not_exist(run_consumer, queue_set) -> None:
         run_consumer, {**made.env, "QUEUE_URL": f"{made.queue_url}made-up"}
     )
     for table in ("MESSAGE_STATUS_TABLE", "MESSAGE_COMPLETED_TABLE"):
-        assert made.env[table][:5] in _bad_start(run_consumer, {**made.env, table: "made-up"})
+        line = _bad_start(run_consumer, {**made.env, table: "made-up"})
+        assert f"{table}='made-up': " in line
     assert made.depth() == 0
 
 
@@ -142,8 +147,43 @@ def test_no_credentials_no_profile_no_region_no_endpoint(run_consumer, queue_set
     assert "nobody" in _bad_start(run_consumer, {**made.env, "AWS_PROFILE": "nobody"})
     no_region = {name: v for name, v in made.env.items() if "REGION" not in name}
     assert "region" in _bad_start(run_consumer, no_region)
-    down = {**made.env, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+    down = {**made.env, "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "START_TIMEOUT_SECONDS": "0"}
     assert "127.0.0.1:1" in _bad_start(run_consumer, down)
+
+
+def test_a_start_that_waits_says_so_and_ends_at_once_on_a_stop(start_consumer, queue_set) -> None:
+    child = start_consumer({**queue_set().env, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"})
+    wait_for(lambda: "cannot start yet: " in child.stderr, 30, "it to wait")
+    child.signal()
+    ended = child.wait(10)
+    assert ended.code == 0, ended.output
+    assert "Traceback" not in ended.output
+
+
+@pytest.mark.parametrize("gone", ["stdout", "stderr"])
+def test_a_reader_that_is_gone_changes_no_exit_code(queue_set, journal, gone: str) -> None:
+    made = queue_set()
+    folder, door = CONSUMER
+    child = subprocess.Popen(
+        [sys.executable, door],
+        cwd=folder,
+        env={**base_environment(), **made.env, **journal.env, "WAIT_TIME_SECONDS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        wait_for(lambda: journal.count("start"), 30, "the start")
+        getattr(child, gone).close()
+        made.send({"id": "one"})
+        wait_for(lambda: journal.count("deleted"), 30, "the delete")
+        child.terminate()
+        assert child.wait(20) == 0
+    finally:
+        child.kill()
+        for stream in (child.stdout, child.stderr):
+            stream.close()
+        child.wait()
+    assert effects(made) == {"one": 1}
 
 
 def test_ten_bad_settings_at_once(run_consumer, queue_set, proxy) -> None:

@@ -101,3 +101,23 @@ def test_a_hundred_thousand_lines_are_read_in_a_second(tmp_path: Path) -> None:
     began = time.process_time()
     assert len(recalled(path).sent) == 100_000
     assert time.process_time() - began < 2
+
+
+def test_a_disk_that_is_full_within_a_line_is_an_error_that_names_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, real = tmp_path / "run.jsonl", os.write
+    room = [30]
+
+    def write(file: int, data: bytes) -> int:
+        if not room[0]:
+            raise OSError(28, "No space left on device")
+        taken = real(file, data[: room[0]])
+        room[0] -= taken
+        return taken
+
+    with RunLog(path) as log:
+        monkeypatch.setattr("redriving.runlog.os.write", write)
+        with pytest.raises(OSError, match=str(path)):
+            log.sending(["m-0"])  # and so nothing is sent that is not on record
+        assert log.memory.doubtful == set()

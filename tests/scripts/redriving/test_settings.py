@@ -108,7 +108,7 @@ def test_each_run_has_a_name_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("arguments", "named", "allowed"),
     [
-        (["move", "--queue-url", "q"], "--queue-url='q'", "the URL of a standard queue"),
+        (["move", "--queue-url", "q"], "--queue-url='q'", "a queue URL such as"),
         (["move", "--dlq-arn", "q-dlq"], "--dlq-arn='q-dlq'", "the ARN of a queue"),
         (["--status-table", "a b"], "--status-table='a b'", "the name of a table"),
         (["--region", "a b"], "--region='a b'", "a region"),
@@ -179,3 +179,8 @@ def test_help_tells_every_flag_and_code(capsys: Any) -> None:
     for flag in FLAGS:
         assert f"--{flag.name}" in said
     assert "130" in said
+
+
+@pytest.mark.parametrize("path", ["/", "/dev/full"])
+def test_the_journal_must_be_a_file_that_can_be_read_back(path: str) -> None:
+    assert f"JOURNAL_PATH={path!r}: must be a regular file" in refused(JOURNAL_PATH=path)
