@@ -82,7 +82,7 @@ def _play_step(stage: Stage, step: Step) -> None:
 def _end_stay(stage: Stage, step: Consume, running: list[Running]) -> None:
     if step.leaves_by_itself():
         stage.wait_until("those that stay to end", lambda: _still_running(running))
-    stage.children.stop(running)
+    stage.stop(running)
 
 
 def _await_work(stage: Stage, step: AwaitWork) -> None:
@@ -140,7 +140,7 @@ def _consume(stage: Stage, step: Consume, running: list[Running]) -> None:
     for child in running:
         if child.code is None and step.restarts:
             child.allowed = (OK,)  # the last one finds everything done and is told to go
-    stage.children.stop(running)
+    stage.stop(running)
 
 
 def _any_as_declared(running: list[Running]) -> bool:
