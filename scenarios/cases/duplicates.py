@@ -5,13 +5,13 @@ from harness.checks import (
     deliveries,
     dlq_holds,
     queue_empty,
-    redelivered_after_visibility,
     worked_by,
 )
 from harness.scenario import ALL_MESSAGES, PAST_VISIBILITY, Consume, Given, Scenario
 
 # Each consumer stops after as many messages as were sent, which makes two deliveries of each. A
-# third would go to the DLQ instead (maxReceiveCount 2), though the message was completed.
+# third would go to the DLQ instead (maxReceiveCount 2), though the message was completed. When the
+# second one comes is not asked: SQS may deliver twice by itself (quirk 1), and one effect is left.
 SCENARIO = Scenario(
     name="duplicates",
     proves="two consumers that both do the work on one message leave one effect",
@@ -32,7 +32,6 @@ SCENARIO = Scenario(
         queue_empty(),
         dlq_holds(0),
         deliveries(at_least=2),
-        redelivered_after_visibility(at_least=1),
         worked_by(consumers=2),
     ],
 )

@@ -2,10 +2,18 @@
 
 from harness.checks import all_completed, dlq_holds, queue_empty
 from harness.redriven import ids_survive, moved_and_completed
-from harness.scenario import CRASHED, AwaitRedelivery, Consume, Given, RunScript, Scenario
+from harness.scenario import (
+    CRASHED,
+    DONE_AND_USED_UP,
+    AwaitRedelivery,
+    Consume,
+    Given,
+    RunScript,
+    Scenario,
+)
 
-# The first consumer completes what it holds and dies before the delete. The second one spends the
-# last receive of the same messages, so they end in the DLQ though they are done.
+# The first consumer completes what it holds and dies before the delete. The second one uses up the
+# last receive of one of these messages at least, so that it ends in the DLQ though it is done.
 SCENARIO = Scenario(
     name="redrive",
     proves="once the fix is deployed, a redrive brings each dead letter back and it is completed; "
@@ -25,7 +33,11 @@ SCENARIO = Scenario(
         ),
         AwaitRedelivery(),
         Consume(
-            exits=CRASHED, CRASH_AT="after-claim", MAX_MESSAGES=10, VISIBILITY_TIMEOUT_SECONDS=1
+            exits=CRASHED,
+            restarts=DONE_AND_USED_UP,
+            CRASH_AT="after-claim",
+            MAX_MESSAGES=10,
+            VISIBILITY_TIMEOUT_SECONDS=1,
         ),
         Consume(REJECT_PAYLOAD_MARKER="poison", MAX_MESSAGES=10),
         RunScript("redrive.py", "move"),

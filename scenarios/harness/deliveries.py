@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from harness.history import Event, History, Journal, Signalled
 
@@ -12,6 +13,7 @@ CLOSING = frozenset(("deleted", "delete_stale", "delete_unknown", "failed", "rel
 WORK_ENDS = frozenset(("worked", "rejected", "work_failed", "crash", "killed"))
 # A receive is stamped when its answer is read, the hiding begins a little before that.
 RECEIVE_SLACK = 0.5
+SQS_OR_CONSUMER = "SQS may redeliver early (quirk 1), or the consumer made it visible"
 
 
 def hidden_until(history: History, delivery: Event) -> float:
@@ -23,6 +25,32 @@ def hidden_until(history: History, delivery: Event) -> float:
     ]
     last = changes[-1] if changes else delivery
     return last.t if last.name == "released" else float(last.data["visible_at"])
+
+
+def redeliveries(history: History) -> list[tuple[Event, Event]]:
+    """Of each message, each two receives in a row."""
+    return [pair for events in history.by_id("received").values() for pair in pairwise(events)]
+
+
+def early(history: History) -> list[tuple[Event, Event]]:
+    """Redeliveries that came while the receive before them should have hidden the message.
+
+    SQS may do this by itself, now and then (quirk 1). A consumer that makes a message visible and
+    does not say so looks the same.
+    """
+    return [
+        (a, b) for a, b in redeliveries(history) if b.t < hidden_until(history, a) - RECEIVE_SLACK
+    ]
+
+
+def repeated(history: History) -> frozenset[str]:
+    """Messages that were delivered early: each such delivery takes a receive of theirs."""
+    return frozenset(second.id for _, second in early(history) if second.id)
+
+
+def rare(few: Sequence[object], all_of_them: Sequence[object]) -> bool:
+    """Whether what is early can be SQS's doing; of most, it is the consumer's."""
+    return 2 * len(few) <= len(all_of_them)
 
 
 def in_hand(events: Iterable[Event]) -> list[Event]:

@@ -49,6 +49,7 @@ def load(folder: Path) -> History:
         messages=about["given"]["messages"] * len(arms),
         queue_arn=about.get("queue_arn"),
         quiet_seconds=about["quiet_seconds"],
+        target_latency=about.get("target_latency"),
         producer=_producer(folder, arms, about["given"]["messages"]),
         consumers=tuple(
             with_deaths(read_journal(path), signals)

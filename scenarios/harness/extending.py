@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from harness.deliveries import RECEIVE_SLACK, hidden_until
+from harness.deliveries import (
+    RECEIVE_SLACK,
+    SQS_OR_CONSUMER,
+    early,
+    hidden_until,
+    rare,
+    redeliveries,
+    repeated,
+)
 from harness.findings import Asked, numbers, question, some, span, table, trace
 from harness.history import Event, History, Witness
 from harness.scenario import Finding
@@ -32,6 +40,11 @@ def receives(asked: Asked, history: History, /, **arms: int) -> Finding:
         f"{k}: received {len(received[k])} times where {arms[arm]} was expected ({arm})"
         for arm, k in odd
     ]
+    soon = [second.id for _, second in early(history)]
+    by_sqs = all(len(received[k]) == arms[arm] + soon.count(k) for arm, k in odd)
+    if odd and by_sqs and rare(soon, redeliveries(history)):
+        seen = f"{some(wrong)}: {SQS_OR_CONSUMER}"
+        return asked.unknown(seen, trace(history, [k for _, k in odd][:3]), shows)
     good = ", ".join(f"{arm} {times}" for arm, times in arms.items())
     return asked.judged(wrong, history, [k for _, k in odd], good, shows)
 
@@ -64,6 +77,8 @@ def extended_to_the_limit(asked: Asked, history: History, arm: str) -> Finding:
         return asked.unknown(f"not every message of {arm} was received", history.folder)
     faults = {key: fault for key in keys if (fault := _overheld(history, received[key], told[key]))}
     wrong = [f"{key}: {fault}" for key, fault in faults.items()]
+    if faults and faults.keys() <= repeated(history) and rare(list(faults), keys):
+        return asked.unknown(f"{some(wrong)}: {SQS_OR_CONSUMER}", trace(history, list(faults)[:3]))
     gaps = [b.t - a.t for key in keys for a, b in pairwise(received[key])]
     good = f"{len(keys)} messages, back after {span(gaps)} s"
     return asked.judged(wrong, history, list(faults), good)

@@ -7,7 +7,7 @@ import time
 
 from harness.history import Tick
 from harness.processes import Running
-from harness.scaling import Rule, change, in_equilibrium
+from harness.scaling import Rule, Told, change, difference, in_equilibrium, told_at
 from harness.scenario import OK, KeepUp, Setting
 from harness.stage import Stage
 
@@ -23,7 +23,7 @@ def keep_up(stage: Stage, step: KeepUp) -> None:
     flood = Flood(stage, step)
     flood.watch(step.head_start)
     flood.until_steady()
-    stage.children.stop([producer], signal.SIGINT)
+    stage.stop([producer], signal.SIGINT)
     flood.until_drained()
 
 
@@ -39,6 +39,7 @@ class Flood:
         }
         self._running: list[Running] = []
         self._ticks: list[Tick] = []
+        self._told: list[Told] = []
         self._began = time.monotonic()
 
     def watch(self, seconds: float) -> None:
@@ -50,7 +51,10 @@ class Flood:
     def until_steady(self) -> None:
         def pending() -> str:
             tick = self._tick("flood")
-            return "" if in_equilibrium(self._rule, self._ticks) else _told(tick)
+            if in_equilibrium(self._rule, self._ticks, self._told):
+                return ""
+            differing = difference(self._ticks[-1:], self._told[-1:])
+            return "; ".join(filter(None, (_told(tick), differing)))
 
         patience = self._stage.shared.options.timeout or FLOOD_PATIENCE
         if self._stage.wait_until("equilibrium", pending, patience, TICK_SECONDS):
@@ -63,7 +67,7 @@ class Flood:
 
         patience = self._stage.shared.options.timeout or FLOOD_PATIENCE
         self._stage.wait_until("the backlog to drain", pending, patience, TICK_SECONDS)
-        self._stage.children.stop(self._running)
+        self._stage.stop(self._running)
 
     def _tick(self, phase: str) -> Tick:
         """Look, decide, act."""
@@ -72,7 +76,7 @@ class Flood:
         if wanted > 0:
             self._add(wanted)
         elif wanted < 0:
-            self._running.pop().ask(signal.SIGTERM)  # it finishes what it holds
+            self._stage.ask(self._running.pop(), signal.SIGTERM)  # it finishes what it holds
         return tick
 
     def _look(self, phase: str) -> Tick:
@@ -81,6 +85,7 @@ class Flood:
         desired = self._rule.desired(backlog)
         tick = Tick(round(seconds, 2), backlog, len(self._running), desired, phase)
         self._ticks.append(tick)
+        self._told += told_at([time.time()], self._stage.sent(), self._stage.events())
         self._stage.record(tick)
         return tick
 

@@ -8,8 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.deliveries import CLOSING, RECEIVE_SLACK, WORK_ENDS
-from harness.findings import Asked, numbers, question, span, table, trace
+from harness.deliveries import (
+    CLOSING,
+    RECEIVE_SLACK,
+    SQS_OR_CONSUMER,
+    WORK_ENDS,
+    rare,
+    repeated,
+)
+from harness.findings import Asked, numbers, question, some, span, table, trace
 from harness.history import Event, History, Signalled, Witness
 from harness.scenario import Finding
 
@@ -110,6 +117,8 @@ def hidden_until_it_ran_out(asked: Asked, history: History, arm: str) -> Finding
         return asked.unknown("the killed consumer held nothing", history.folder)
     faults = {one.id: fault for one in held if (fault := _early(one))}
     wrong = [f"{key}: {fault}" for key, fault in faults.items()]
+    if faults and faults.keys() <= repeated(history) and rare(list(faults), held):
+        return asked.unknown(f"{some(wrong)}: {SQS_OR_CONSUMER}", trace(history, list(faults)[:3]))
     away = [one.away for one in held if one.away is not None]
     good = f"{len(held)} held, received again after {span(away)} s"
     return asked.judged(wrong, history, list(faults), good)

@@ -138,6 +138,7 @@ class History:
     messages: int = 0  # asked of the producer, 0 = until stopped
     queue_arn: str | None = None
     quiet_seconds: float = 1.0
+    target_latency: float | None = None  # of a flood: seconds that a message may wait
     producer: Journal | None = None
     consumers: tuple[Journal, ...] = ()
     children: tuple[Child, ...] | None = None

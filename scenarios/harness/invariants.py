@@ -12,6 +12,7 @@ from harness.scenario import Finding
 
 CLOCK_SLACK = 0.05  # seconds between two readings of one machine's clock
 DONE = ("completed", "already_done")
+BY_SQS = "where an early redelivery (quirk 1) took a receive"
 DELETES = ("deleted", "delete_stale", "delete_unknown")
 # Boundaries at which a crash cannot hide an effect: its write has not begun (consumer/worker).
 BEFORE_THE_EFFECT = (
@@ -71,7 +72,8 @@ def conservation(asked: Asked, history: History) -> Finding:
     done, dead = completed_ids(history), history.dead_lettered
     left = {held.id for held in history.left or ()}
     lost = [key for key in history.ids if key not in done | dead | left]
-    both = [key for key in history.ids if key in done & dead]
+    spent = used_up(history)
+    both = [key for key in history.ids if key in (done & dead) - spent]
     waiting = [key for key in history.ids if key in left - done - dead]
     if lost and _hidden_at_the_end(history):
         seen = f"{lost[0]}: not found, but the queue still counts messages in flight"
@@ -81,12 +83,18 @@ def conservation(asked: Asked, history: History) -> Finding:
     if not wrong and waiting:
         seen = f"{waiting[0]}: neither yet, it is still in the queue; {len(waiting)} such"
         return asked.unknown(seen, trace(history, waiting[:3]))
-    good = f"{len(history.ids)} sent = {len(done)} completed + {len(dead)} in the DLQ"
+    good = f"{len(history.ids)} sent = {len(done)} completed + {len(dead - spent)} in the DLQ"
+    good += f"; of the completed {len(spent)} also in the DLQ, {BY_SQS}" if spent else ""
     return asked.judged(wrong, history, lost + both, good)
 
 
 def completed_ids(history: History) -> frozenset[str]:
     return frozenset(key for key in history.ids if history.row(key).get("status") == "COMPLETED")
+
+
+def used_up(history: History) -> frozenset[str]:
+    """Completed messages in the DLQ whose receives SQS used up itself: nobody has lost them."""
+    return completed_ids(history) & history.dead_lettered & deliveries.repeated(history)
 
 
 def _hidden_at_the_end(history: History) -> bool:

@@ -60,6 +60,16 @@ def deleted_ids(events: Iterable[Event]) -> set[str]:
     return {event.id for event in events if event.name == "deleted" and event.id}
 
 
+def used_up_ids(events: Iterable[Event], max_receives: int) -> set[str]:
+    """Messages that were completed, received as often as allowed, and deleted by nobody."""
+    events = list(events)
+    done = {event.id for event in events if event.name == "completed" and event.id}
+    last = {
+        e.id for e in events if e.name == "received" and e.data["receive_count"] >= max_receives
+    }
+    return (done & last) - deleted_ids(events)
+
+
 def exhausted_ids(events: Iterable[Event], max_receives: int, now: float) -> set[str]:
     """Messages received as often as the redrive policy allows, whose visibility has run out."""
     return {

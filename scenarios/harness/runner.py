@@ -147,6 +147,9 @@ def _stage(
         "queue_arn": resources.queue_arn,
         "visibility_seconds": hidden,
         "quiet_seconds": stage.quiet_seconds,
+        "target_latency": next(
+            (step.target_latency for step in scenario.when if isinstance(step, KeepUp)), None
+        ),
         "options": asdict(shared.options),
         "began": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }

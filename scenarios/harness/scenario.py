@@ -86,12 +86,22 @@ class Given:
     fields: Sequence[Mapping[str, str | int | float | Fresh]] = ()  # one for each message, if any
 
 
+class Goal(Enum):
+    """What a crashed consumer is replaced for, instead of every message being settled."""
+
+    DONE_AND_USED_UP = "a completed message that nobody deleted has had its last receive"
+
+
+DONE_AND_USED_UP = Goal.DONE_AND_USED_UP
+
+
 @dataclass(frozen=True, init=False)
 class Consume:
     """Run consumers with these settings until every message is settled.
 
     A consumer with MESSAGE_LIMIT, or one that is to crash, is awaited; any other is stopped
-    with SIGTERM. With `restarts`, a crashed one is replaced until every message is settled.
+    with SIGTERM. With `restarts`, a crashed one is replaced until every message is settled, or
+    until a goal is reached: which messages a receive brings, and how many, is up to SQS (quirk 21).
     `before_sending` has them polling before the first message is sent. One that `stays` is not
     waited for: the next steps go on beside it. `interrupts` names a signal for each arm: once these
     are up, each one that stays gets it, and these take over.
@@ -99,7 +109,7 @@ class Consume:
 
     consumers: int
     exits: int
-    restarts: bool
+    restarts: bool | Goal
     before_sending: bool
     stays: bool
     interrupts: Mapping[str, str]
@@ -110,7 +120,7 @@ class Consume:
         consumers: int = 1,
         *,
         exits: int = OK,
-        restarts: bool = False,
+        restarts: bool | Goal = False,
         before_sending: bool = False,
         stays: bool = False,
         interrupts: Mapping[str, str] | None = None,

@@ -162,6 +162,18 @@ class Stage:
         evidence.append(self.folder, "signals.jsonl", sent)
         child.ask(number)
 
+    def ask(self, child: Running, number: signal.Signals) -> None:
+        """Ask it to end once its journal has begun: until then it has no handler for the signal,
+        and Python itself would end it with an exit code that no case declares."""
+        self.await_start(child)
+        child.ask(number)
+
+    def stop(self, children: Sequence[Running], number: signal.Signals = signal.SIGTERM) -> None:
+        """Ask each to end in that way, and see that it does."""
+        for child in children:
+            self.ask(child, number)
+        self.children.stop(children, number)
+
     def _door(
         self, name: str, script: str, arguments: Sequence[str], values: Mapping[str, str]
     ) -> Program:
@@ -215,8 +227,11 @@ class Stage:
         """All that consumers have written so far."""
         return self._told_by("consumer")
 
+    def sent(self) -> list[Event]:
+        return [event for event in self._told_by("producer") if event.name == "sent"]
+
     def sent_ids(self) -> set[str]:
-        return {event.data["id"] for event in self._told_by("producer") if event.name == "sent"}
+        return {event.data["id"] for event in self.sent()}
 
     def _told_by(self, role: str) -> list[Event]:
         told = [

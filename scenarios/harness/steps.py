@@ -9,13 +9,16 @@ from itertools import chain
 from harness.deliveries import in_work
 from harness.flood import keep_up
 from harness.infra import SetupError
+from harness.journals import used_up_ids
 from harness.processes import Running
 from harness.scenario import (
     CRASHED,
+    MAX_RECEIVES,
     OK,
     AwaitRedelivery,
     AwaitWork,
     Consume,
+    Goal,
     KeepUp,
     RunScript,
     Step,
@@ -82,7 +85,7 @@ def _play_step(stage: Stage, step: Step) -> None:
 def _end_stay(stage: Stage, step: Consume, running: list[Running]) -> None:
     if step.leaves_by_itself():
         stage.wait_until("those that stay to end", lambda: _still_running(running))
-    stage.children.stop(running)
+    stage.stop(running)
 
 
 def _await_work(stage: Stage, step: AwaitWork) -> None:
@@ -129,18 +132,20 @@ def _consume(stage: Stage, step: Consume, running: list[Running]) -> None:
     def pending() -> str:
         if step.restarts:
             _restart(stage, step, running)
-            return _counted(stage) if _any_as_declared(running) else ""
+            ahead = _ahead(stage, step) if _any_as_declared(running) else ""
+            return ahead or (_still_running(running) if isinstance(step.restarts, Goal) else "")
         if not any(child.code is None for child in running):
             return ""
         if awaited:
             return _still_running(running)
         return _counted(stage)
 
-    stage.wait_until("the consumers to end" if awaited else "every message to settle", pending)
+    what = "the consumers to end" if awaited else "every message to settle"
+    stage.wait_until(step.restarts.value if isinstance(step.restarts, Goal) else what, pending)
     for child in running:
         if child.code is None and step.restarts:
             child.allowed = (OK,)  # the last one finds everything done and is told to go
-    stage.children.stop(running)
+    stage.stop(running)
 
 
 def _any_as_declared(running: list[Running]) -> bool:
@@ -148,11 +153,19 @@ def _any_as_declared(running: list[Running]) -> bool:
 
 
 def _restart(stage: Stage, step: Consume, running: list[Running]) -> None:
-    """Put a new consumer in the place of each that crashed as declared, while there is work."""
+    """Put a new consumer in the place of each that crashed as declared, while it has to go on."""
     for place, child in enumerate(running):
-        if child.code == CRASHED and stage.unsettled():
+        if child.code == CRASHED and _ahead(stage, step):
             running[place] = stage.start_consumer(step.of_each()[place], step.exits)
             stage.await_start(running[place])
+
+
+def _ahead(stage: Stage, step: Consume) -> str:
+    """What a step with restarts still has ahead of it, "" if nothing."""
+    if not isinstance(step.restarts, Goal):
+        return _counted(stage)
+    reached = used_up_ids(stage.events(), MAX_RECEIVES)
+    return "" if reached else "there is none"
 
 
 def _counted(stage: Stage) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Locator
+from playwright.sync_api import Browser, Locator
 
 from browser.conftest import Open, Opened
 from harness.evidence import producer_name
 from harness.page.write import write_page
-from support.saved_runs import GOOD, Made, crash, flood, poison
+from support.saved_runs import GOOD, HIDDEN, START, Made, crash, flood, poison
 from support.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -21,6 +24,8 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)><b>&amp
 LINK = '<a href="javascript:alert(3)">click</a>'
 RENDER_SECONDS = 3.0
 ARM = "killed-by-sigkill"
+NEAR = 2  # pixels
+TOUCHING = 4  # pixels that the corners of two signs may share
 PAPER = 690  # pixels of a chart in print: A4 and Letter have a little more
 
 
@@ -111,10 +116,16 @@ def test_a_window_that_is_made_narrow_has_narrow_charts(run: Path, opened: Open)
     assert wide(one) == (500, 500)
 
 
+def words_of_marks(traces: list[dict[str, Any]]) -> Counter[str]:
+    """Of all that a timeline marks, alone or in a cluster."""
+    texts = [text for trace in traces if trace.get("meta") for text in trace["hovertext"]]
+    return Counter(word for text in texts for word in re.findall(r"<b>([^<]+)</b> at ", text))
+
+
 def test_a_reader_sees_the_redelivery(run: Path, opened: Open) -> None:
     one = opened(run)
     traces = one.chart("crash")
-    marks = {trace["name"] for trace in traces if trace.get("mode") == "markers"}
+    marks = set(words_of_marks(traces))
     assert {"received", "consumer crashed", "visibility ran out", "deleted"} <= marks
     assert {"claimed", "completed, effect made"} <= marks
     words = next(trace["text"] for trace in traces if trace.get("mode") == "text")
@@ -129,23 +140,130 @@ def test_a_reader_sees_the_redelivery(run: Path, opened: Open) -> None:
     assert "consumer crashed: point after-work, code 86" in story
 
 
+def beats() -> Made:
+    """Work of 7 s that is extended each half second, ends late, and is done again meanwhile."""
+    made = Made("heartbeat", "a heartbeat keeps long work to one delivery")
+    for key, start in (("a-1", 1.0), ("b-2", 26.0)):
+        made.send(key, start - 1)
+        made.deliver("consumer-1", key, start, "claimed", "work_started")
+        digest = {"delivery": made.journals["consumer-1"][-1]["delivery"]}
+        for beat in range(1, 15):
+            t = start + beat / 2
+            until = {"visible_at": START + t + HIDDEN}
+            made.write("consumer-1", t, "extended", key, **digest, **until)
+        made.deliver("consumer-2", key, start + 9.1, *GOOD, count=2)
+        for t, event in ((9.3, "completed"), (9.35, "delete_stale")):
+            made.write("consumer-1", start + t, event, key, **digest, effect=False)
+    return made
+
+
+# Of each mark: the time that it carries, as a place in pixels, where it is, and its box.
+PLACES = """(scenario) => {
+  const place = document.querySelector(`#${scenario} [data-chart=timeline]`);
+  const plot = place.querySelector(".nsewdrag").getBoundingClientRect();
+  const [low, high] = place.layout.xaxis.range;
+  const pixels = (t) => plot.left + ((t - low) / (high - low)) * plot.width;
+  return [...place.querySelectorAll("[data-t], [data-t0]")].map((mark) => {
+    const box = mark.getBoundingClientRect();
+    const { t, t0 = t, t1 = t } = mark.dataset;
+    const middle = box.left + box.width / 2;
+    return { from: pixels(Number(t0)), to: pixels(Number(t1)), middle, single: t !== undefined,
+      left: box.left, right: box.right, top: box.top, bottom: box.bottom };
+  });
+}"""
+SHOWN = """(scenario) => STATES.find(({ section }) => section.id === scenario).shown
+  .flatMap(({ deliveries }) => deliveries).flatMap(({ marks }) => marks)
+  .filter(({ name }) => !markOf(name).silent).length"""
+CLUSTERED = """(scenario) => [...document.querySelectorAll(`#${scenario} .textpoint`)]
+  .map(({ textContent }) => Number(/^[^\\d]+(\\d+)$/.exec(textContent)?.[1] || 0))"""
+
+
+def overlap(one: dict[str, float], other: dict[str, float]) -> float:
+    """Pixels by which two boxes cover each other, in the direction in which it is less."""
+    across = min(one["right"], other["right"]) - max(one["left"], other["left"])
+    down = min(one["bottom"], other["bottom"]) - max(one["top"], other["top"])
+    return min(across, down)
+
+
+@pytest.mark.parametrize("width", [400, 1600])
+def test_a_mark_stands_at_its_time(tmp_path: Path, opened: Open, width: int) -> None:
+    folder = tmp_path / "run"
+    made = [beats(), crash(), poison(("dead-1", "dead-2")), flood(60)]
+    for one in made:
+        one.save(folder)
+    page = opened(write_page(folder), width).page
+    for one in made:
+        marks = page.evaluate(PLACES, one.name)
+        for mark in marks:
+            assert mark["from"] - NEAR <= mark["middle"] <= mark["to"] + NEAR, (one.name, mark)
+        clustered = sum(page.evaluate(CLUSTERED, one.name))
+        assert sum(mark["single"] for mark in marks) + clustered == page.evaluate(SHOWN, one.name)
+        assert all(overlap(a, b) < TOUCHING for a, b in combinations(marks, 2)), one.name
+
+
+def test_a_zoom_takes_a_cluster_apart(tmp_path: Path, opened: Open) -> None:
+    one = opened(write_page(beats().save(tmp_path / "run")), 400)
+    before = one.page.evaluate(PLACES, "heartbeat")
+    assert not all(mark["single"] for mark in before)
+    timeline = "document.querySelector('#heartbeat [data-chart=timeline]')"
+    one.page.evaluate(f"Plotly.relayout({timeline}, {{'xaxis.range': [1, 2]}})")
+    after = one.page.evaluate(PLACES, "heartbeat")
+    assert len(after) > len(before)
+    assert all(mark["single"] for mark in after)
+    bad = [m for m in after if not m["from"] - NEAR <= m["middle"] <= m["to"] + NEAR]
+    assert not bad
+
+
+def test_a_cluster_tells_all_its_marks(tmp_path: Path, opened: Open) -> None:
+    one = opened(write_page(beats().save(tmp_path / "run")), 400)
+    place = one.page.locator("#heartbeat [data-chart=timeline]")
+    one.page.mouse.move(*middle(place.locator("[data-t0]").first))
+    label = place.locator(".hoverlayer .hovertext")
+    label.first.wait_for()
+    told = label.first.text_content() or ""
+    assert re.search(r"received at 1\.000 s .*claimed at 1\.020 s .*extended at 1\.500 s", told), (
+        told
+    )
+    one.page.mouse.click(*middle(place.locator("[data-t0]").last))
+    assert "b-2" in one.page.inner_text("#heartbeat .story")
+
+
+@pytest.mark.parametrize("scenario", ["crash", "poison", "flood"])
+@pytest.mark.parametrize("width", [400, 1600])
+def test_a_link_to_a_section_lands_there_at_once(
+    run: Path, browser: Browser, scenario: str, width: int
+) -> None:
+    """Before any chart is drawn, and after all are."""
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.add_init_script("window.requestAnimationFrame = () => 0")  # so that none is drawn
+    top = f"document.getElementById('{scenario}').getBoundingClientRect().top"
+    page.goto(f"{run.absolute().as_uri()}#{scenario}")
+    assert page.get_attribute("body", "data-drawn") == "no"
+    assert abs(page.evaluate(top)) < NEAR
+    page.add_style_tag(content="html { overflow-anchor: none }")  # Safari has no scroll anchoring
+    page.evaluate("drawNow()")
+    assert abs(page.evaluate(top)) < NEAR
+    page.click(f"header a[href='#{scenario}']")
+    wait_for(lambda: abs(page.evaluate(top)) < NEAR)
+    page.close()
+
+
 def test_poison_is_received_twice_and_then_in_the_dlq(run: Path, opened: Open) -> None:
     one = opened(run)
     labels = one.page.evaluate(
         "document.querySelector('#poison [data-chart=timeline]').layout.yaxis.ticktext"
     )
     assert sum("DLQ" in label for label in labels) == 3
-    traces = one.chart("poison")
-    rejected = next(trace for trace in traces if trace.get("name") == "rejected")
-    buried = next(trace for trace in traces if trace.get("name") == "moved to the DLQ")
-    assert (len(rejected["x"]), len(buried["x"])) == (6, 3)
+    marks = words_of_marks(one.chart("poison"))
+    assert (marks["rejected"], marks["moved to the DLQ"]) == (6, 3)
 
 
 @pytest.mark.parametrize(
     ("part", "said"),
     [
         (".barlayer .point path >> nth=0", r"hidden from 1\.000 s to 3\.000 s"),
-        (".scatterlayer .point >> nth=2", r"claimed at 1\.020 s \(06:00:01\.020 UTC\)"),
+        ("[data-t0] >> nth=0", r"claimed at 1\.020 s \(06:00:01\.020 UTC\)"),
+        ("[data-t] >> nth=0", r"visibility ran out at 3\.000 s \(06:00:03\.000 UTC\)"),
     ],
 )
 def test_hovering_tells_id_and_time(run: Path, opened: Open, part: str, said: str) -> None:

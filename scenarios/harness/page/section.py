@@ -116,7 +116,9 @@ def _charts(saved: Saved) -> Markup:
 def _how_to_read(saved: Saved) -> str:
     told = (
         "A lane is a message, a row in it one delivery, coloured and numbered by consumer. "
-        "Shaded: hidden from other consumers. Solid: work. Dotted: waiting in the queue."
+        "Shaded: hidden from other consumers. Solid: work. Dotted: waiting in the queue. "
+        "A ring is several marks too close to tell apart: the sign of the worst and their number, "
+        "at the time of the first; hover over it for all of them, or drag to zoom in."
     )
     if saved.hidden_seconds is not None:
         told += f" Visibility timeout {saved.hidden_seconds} s."

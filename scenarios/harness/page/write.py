@@ -18,7 +18,7 @@ from harness.page.saved import Saved, saved_run
 from harness.page.section import SIGNS, badge, section
 
 ASSETS = Path(__file__).with_name("assets")
-SCRIPTS = ("base.js", "lanes.js", "timeline.js", "story.js", "charts.js", "main.js")
+SCRIPTS = ("base.js", "lanes.js", "groups.js", "timeline.js", "story.js", "charts.js", "main.js")
 PAGE = "index.html"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness import checks, invariants
+from harness import checks, invariants, scaling
 from harness.checks import (
     all_completed,
     backlog_came_down,
@@ -38,7 +38,9 @@ from harness.invariants import (
     sent_as_asked,
     tables_agree,
 )
+from harness.scaling import Told
 from harness.scenario import Check, Verdict
+from support.floods import RULE, Flood
 
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
 HELD = Held("a", "m-a", 3)
@@ -95,10 +97,23 @@ def died(tell: Any, found_done: bool = True, crash_at: float = 1.4) -> History:
     return tell.good(consumers=(tell.journal("consumer-1", *first), *others))
 
 
-def flood(consumers: int = 3, backlog: int = 40, end: int = 0, phase: str = "equilibrium") -> Any:
-    ticks = (Tick(1.0, backlog, 1, 3, "flood"), Tick(9.0, 20, consumers, 3, phase))
-    samples = (Sample(1.0, backlog, 0, 0, 0), Sample(20.0, end, 0, 0, 0))
-    return {"scaling": ticks, "samples": samples}
+def flood(*, steady: bool = True, end: int = 0) -> History:
+    """A flood in which the queue's counts are right; with `end`, some of it is left over."""
+    history = Flood(0, in_equilibrium if steady else lambda *_: False).run()
+    *samples, last = history.samples
+    left = {f"m-{n}" for n in range(end)}
+    (consumer,) = history.consumers
+    events = tuple(event for event in consumer.events if event.id not in left)
+    return replace(
+        history,
+        folder="reports/x",
+        samples=(*samples, replace(last, visible=end)),
+        consumers=(replace(consumer, events=events),),
+    )
+
+
+def in_equilibrium(ticks: list[Tick], told: list[Told]) -> bool:
+    return scaling.in_equilibrium(RULE, ticks, told)
 
 
 def killed(tell: Any) -> History:
@@ -240,15 +255,15 @@ CASES: list[tuple[Check, Tell, Tell, Tell]] = [
     ),
     (
         scaled_out(at_least=2),
-        lambda tell: tell.good(**flood()),
-        lambda tell: tell.good(**flood(consumers=1)),
+        lambda _: flood(),
+        lambda _: flood(steady=False),
         lambda tell: tell.good(),
     ),
     (
         backlog_came_down(),
-        lambda tell: tell.good(**flood()),
-        lambda tell: tell.good(**flood(end=4)),
-        lambda tell: tell.good(**flood() | {"samples": ()}),
+        lambda _: flood(),
+        lambda _: flood(end=4),
+        lambda _: replace(flood(), samples=()),
     ),
 ]
 NAMES = [case[0].name for case in CASES]

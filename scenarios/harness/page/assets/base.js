@@ -86,6 +86,12 @@ function clock(start, since) {
   return new Date((start + since) * 1000).toISOString().slice(11, 23) + " UTC";
 }
 
+/** Takes the room of a chart, drawn or not, so that what is below it stays where it is. */
+function reserve(place, height) {
+  place.style.minHeight = `${height}px`;
+  return height;
+}
+
 function layoutBase(place) {
   const ink = theme("ink");
   return {

@@ -2,6 +2,8 @@
 // The charts around the timeline: overview by time, depths and consumers, calls beside the reference.
 
 const BUCKETS = 48;
+const OVERVIEW_HEIGHT = 220;
+const DEPTH_HEIGHT = 320;
 const OVERVIEW_FROM = PAGE_LANES; // fewer messages fit the timeline itself
 
 const OUTCOMES = [
@@ -36,7 +38,7 @@ function drawOverview(state, place) {
     hovertemplate: `%{y} ${outcome.name}<br>received first from %{x:.1f} s<extra></extra>`,
   })).filter((trace) => trace.y.some(Boolean));
   const layout = {
-    ...layoutBase(place), ...legendAbove(), barmode: "stack", height: 220, margin: { l: leftOf(state, place), r: 12, t: 34, b: 40 },
+    ...layoutBase(place), ...legendAbove(), barmode: "stack", height: reserve(place, OVERVIEW_HEIGHT), margin: { l: leftOf(state, place), r: 12, t: 34, b: 40 },
     xaxis: { ...axisBase(), range: [0, state.data.end], ticksuffix: " s", fixedrange: true, title: { text: "when first received; click a bar to see its messages below", standoff: 6 } },
     yaxis: { ...axisBase(), title: { text: "messages" }, fixedrange: true },
   };
@@ -70,7 +72,7 @@ function drawDepth(state, place) {
   const step = (column) => Math.max(1, Math.ceil(Math.max(0, ...column) / 4));
   const together = state.messages.length <= PAGE_LANES; // then both have the same span of time
   const layout = {
-    ...layoutBase(place), ...legendAbove(), height: 320, margin: { l: leftOf(state, place), r: 12, t: 34, b: 40 }, hovermode: "x",
+    ...layoutBase(place), ...legendAbove(), height: reserve(place, DEPTH_HEIGHT), margin: { l: leftOf(state, place), r: 12, t: 34, b: 40 }, hovermode: "x",
     xaxis: { ...axisBase(), range: together ? state.range : [0, end], ticksuffix: " s", title: { text: "seconds since the scenario began", standoff: 6 }, anchor: "y2", fixedrange: together },
     yaxis: { ...counts, domain: [0.36, 1], title: { text: "messages" }, dtick: step(samples.flatMap((row) => row.slice(1))) },
     yaxis2: { ...counts, domain: [0, 0.26], title: { text: "consumers" }, dtick: step(alive.map((point) => point[1])) },
@@ -78,10 +80,22 @@ function drawDepth(state, place) {
   Plotly.react(place, traces, layout, CONFIG);
 }
 
+function costNames({ cost, reference }) {
+  return [...new Set([...Object.keys(reference), ...Object.keys(cost)])].sort();
+}
+
+/** What the legend takes: a narrow one is a column. */
+function costLegend(names, place) {
+  return place.clientWidth < 600 ? 20 + names.length * 20 : 78;
+}
+
+function costHeight(names, place) {
+  return 172 + costLegend(names, place);
+}
+
 function drawCost(state, place) {
   const { cost, reference } = state.data;
-  if (!cost) return place.remove();
-  const names = [...new Set([...Object.keys(reference), ...Object.keys(cost)])].sort();
+  const names = costNames(state.data);
   const rows = ["reference loop", state.data.untold ? "this run, in part" : "this run"];
   const traces = names.map((name, index) => {
     const values = [reference[name] || 0, cost[name] || 0];
@@ -93,9 +107,9 @@ function drawCost(state, place) {
       hovertemplate: `${plain(name)}: %{x:.2f} per message<extra>%{y}</extra>`,
     };
   });
-  const above = place.clientWidth < 600 ? 20 + names.length * 20 : 78; // a narrow legend is a column
+  const above = costLegend(names, place);
   const layout = {
-    ...layoutBase(place), ...legendAbove(), barmode: "stack", height: 172 + above, margin: { l: 104, r: 12, t: above, b: 40 },
+    ...layoutBase(place), ...legendAbove(), barmode: "stack", height: reserve(place, costHeight(names, place)), margin: { l: 104, r: 12, t: above, b: 40 },
     xaxis: { ...axisBase(), fixedrange: true, title: { text: "API calls per message sent", standoff: 6 } }, yaxis: { ...axisBase(), fixedrange: true },
     uniformtext: { minsize: 10, mode: "hide" },
   };

@@ -53,6 +53,11 @@ function chosenMessages(state) {
   );
 }
 
+/** Those of the page that the reader is on. */
+function shownMessages(state) {
+  return chosenMessages(state).slice(state.page * PAGE_LANES, (state.page + 1) * PAGE_LANES);
+}
+
 /** The lanes of one page, from the top; y is in pixels. */
 function lanesOf(messages) {
   let top = GAP;

@@ -15,14 +15,29 @@ function newState(section) {
   };
   const telling = state.messages[0];
   if (telling && telling.deliveries.length > 1) tellStory(state, telling);
+  drawLegend(state);
+  buildFilters(state);
+  state.place.addEventListener("keydown", (event) => walk(state, event));
+  if (state.messages.length <= OVERVIEW_FROM) state.overview.remove();
+  if (!data.cost) state.cost.remove();
   return state;
+}
+
+/** Every chart has its room before the first is drawn: a link to a section lands there, and stays. */
+function reserveAll() {
+  for (const state of STATES) {
+    reserve(state.overview, OVERVIEW_HEIGHT);
+    reserve(state.place, timelineHeight(lanesOf(shownMessages(state))));
+    reserve(state.depth, DEPTH_HEIGHT);
+    if (state.data.cost) reserve(state.cost, costHeight(costNames(state.data), state.cost));
+  }
 }
 
 /** The drawings of a scenario, each short, so that the page answers between them. */
 function drawings(state) {
-  const drawn = [() => drawLegend(state), () => timeline(state), () => drawDepth(state, state.depth), () => drawCost(state, state.cost)];
+  const drawn = [() => timeline(state), () => drawDepth(state, state.depth)];
   if (state.messages.length > OVERVIEW_FROM) drawn.unshift(() => overview(state));
-  else state.overview.remove();
+  if (state.data.cost) drawn.push(() => drawCost(state, state.cost));
   return drawn;
 }
 
@@ -42,8 +57,6 @@ function timeline(state) {
     drawTimeline(state);
     drawDepth(state, state.depth);
   });
-  state.place.addEventListener("keydown", (event) => walk(state, event));
-  buildFilters(state);
 }
 
 function choose(state, message) {
@@ -126,6 +139,7 @@ function showCount(state) {
 let waiting = [];
 
 function drawAll() {
+  reserveAll();
   const idle = waiting.length === 0;
   waiting = STATES.flatMap(drawings);
   document.body.dataset.drawn = "no";
@@ -175,8 +189,10 @@ function onWidth() {
 for (const section of document.querySelectorAll("[data-scenario]")) {
   if (DATA[section.dataset.scenario]) STATES.push(newState(section));
 }
-if (location.hash) STATES.sort((a, b) => Number(b.section.id === location.hash.slice(1)) - Number(a.section.id === location.hash.slice(1)));
+const linked = document.getElementById(location.hash.slice(1));
+if (linked) STATES.sort((a, b) => Number(b.section === linked) - Number(a.section === linked)); // it is drawn first
 drawAll();
+linked?.scrollIntoView();
 onWidth();
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 matchMedia("print").addEventListener("change", forPrint);

@@ -1,25 +1,28 @@
 "use strict";
 // Draws the timeline of one page of lanes, and tells the story of the chosen message.
 
-const MARK_PIXELS = 15; // marks that would cover each other stand side by side, in order
+const STACK_PIXELS = 6; // from the middle of a row to each of two marks in it
+const EDGE_PIXELS = 13; // beside the first and the last mark, and before the words
 const WORDS_PIXELS = 480; // a plot narrower than this has no room for words
 const CHARACTER = 6.3; // pixels, about
+const MOST_TOLD = 8; // marks that the hover of a cluster tells
+const CLUSTERS = "several marks";
+const TIMELINE_MARGIN = { t: 8, b: 40 };
 
 function drawTimeline(state) {
   const { place, data } = state;
-  const messages = chosenMessages(state);
-  const shown = messages.slice(state.page * PAGE_LANES, (state.page + 1) * PAGE_LANES);
+  const shown = shownMessages(state);
   const lanes = lanesOf(shown);
-  const margin = { l: leftOf(state, place), r: 12, t: 8, b: 40 };
+  const margin = { l: leftOf(state, place), r: 12, ...TIMELINE_MARGIN };
   const plot = Math.max(120, place.clientWidth - margin.l - margin.r);
   const [low, high] = state.zoom || roomFor(lanes, spanOf(lanes, data), data, plot);
   const scale = (high - low) / plot; // seconds of one pixel
   Object.assign(state, { lanes, shown, scale, range: [low, high] });
-  const bottom = lanes.length ? lanes.at(-1).bottom + GAP : 60;
+  const bottom = bottomOf(lanes);
   const layout = {
     ...layoutBase(place),
     margin,
-    height: bottom + margin.t + margin.b,
+    height: reserve(place, timelineHeight(lanes)),
     barmode: "overlay",
     xaxis: { ...axisBase(), range: [low, high], ticksuffix: " s", title: { text: "seconds since the scenario began", standoff: 6 } },
     yaxis: {
@@ -30,6 +33,15 @@ function drawTimeline(state) {
     annotations: lanes.length ? [] : [{ text: "no message is chosen by these filters", showarrow: false, xref: "paper", yref: "paper" }],
   };
   Plotly.react(place, timelineTraces(state, plot >= WORDS_PIXELS, [low, high]), layout, CONFIG);
+  markElements(place);
+}
+
+function timelineHeight(lanes) {
+  return bottomOf(lanes) + TIMELINE_MARGIN.t + TIMELINE_MARGIN.b;
+}
+
+function bottomOf(lanes) {
+  return lanes.length ? lanes.at(-1).bottom + GAP : 60;
 }
 
 /** Timeline and depths share their left edge, so that the eye can go straight down. */
@@ -45,16 +57,17 @@ function isNarrow(place) {
   return place.clientWidth < 600;
 }
 
-/** The span, and beyond it what marks and words need that stand to the right of their time. */
+/** The span with room for a whole mark at both ends, and for the words after the last mark of a row. */
 function roomFor(lanes, [low, high], data, plot) {
-  let end = high;
-  const begin = low - (high - low) * 0.015;
+  const edge = ((high - low) * EDGE_PIXELS) / (plot - 2 * EDGE_PIXELS);
+  const begin = low - edge;
+  let end = high + edge;
+  if (plot < WORDS_PIXELS) return [begin, end];
   for (const { message } of lanes) {
     message.deliveries.forEach((one, row) => {
-      const marks = one.marks.filter((mark) => !markOf(mark.name).silent);
-      const words = plot >= WORDS_PIXELS ? wordsFor(message, row, data).length * CHARACTER : 0;
-      const pixels = Math.min(plot * 0.6, (marks.length + 1) * MARK_PIXELS + words);
-      end = Math.max(end, begin + ((marks.at(-1).t - begin) * plot) / (plot - pixels));
+      const pixels = Math.min(plot * 0.6, EDGE_PIXELS + wordsFor(message, row, data).length * CHARACTER);
+      const last = Math.max(...one.marks.map((mark) => mark.t));
+      end = Math.max(end, begin + ((last - begin) * plot) / (plot - pixels));
     });
   }
   return [begin, end + (end - begin) * 0.01];
@@ -83,12 +96,12 @@ function laneShapes(state) {
 }
 
 function timelineTraces(state, withWords, range) {
-  const parts = { windows: bars(0.86), held: bars(0.2), work: bars(0.56), marks: new Map(), words: [], waits: { x: [], y: [] } };
+  const parts = { windows: bars(0.86), held: bars(0.2), work: bars(0.56), marks: new Map(), clusters: clusterTrace(), words: [], waits: { x: [], y: [] } };
   for (const lane of state.lanes) {
     placeWaits(parts.waits, lane);
     lane.message.deliveries.forEach((one, index) => placeDelivery(state, parts, lane, one, index));
   }
-  const traces = [waitTrace(parts.waits), parts.windows, parts.held, parts.work, ...parts.marks.values()];
+  const traces = [waitTrace(parts.waits), parts.windows, parts.held, parts.work, ...parts.marks.values(), parts.clusters];
   return withWords ? [...traces, wordTrace(parts.words, range, state.scale)] : traces;
 }
 
@@ -143,46 +156,87 @@ function placeDelivery(state, parts, lane, one, row) {
   placeMarks(state, parts, lane, one, row, { name, colour });
 }
 
-/** Side by side where they would overlap; the hover tells the true time. */
+/** Each at its time, alone, above or below another, or in a cluster; then what became of it in words. */
 function placeMarks(state, parts, lane, one, row, look) {
   const y = rowMiddle(lane, row);
-  const gap = MARK_PIXELS * state.scale;
-  let free = -Infinity;
-  let wordsAt = one.received;
-  let expiredAt = null;
-  for (const mark of one.marks) {
-    if (markOf(mark.name).silent) {
-      wordsAt = Math.max(wordsAt, mark.t); // the bar reaches to here
-      continue;
-    }
-    const x = Math.max(mark.t, free);
-    free = x + gap;
-    if (mark.name === "expired") expiredAt = x;
-    else wordsAt = Math.max(wordsAt, x);
-    addMark(parts.marks, mark, { x, y, id: lane.message.id, ...look, clock: clock(state.data.start, mark.t) });
+  const shown = one.marks.filter((mark) => !markOf(mark.name).silent).sort((a, b) => a.t - b.t);
+  const at = { id: lane.message.id, start: state.data.start, ...look };
+  for (const group of groupsOf(shown, state.scale)) {
+    if (group.length > 2) addCluster(parts.clusters, group, { ...at, y });
+    else group.forEach((mark, place) => addMark(parts.marks, mark, { ...at, y: y + (2 * place + 1 - group.length) * STACK_PIXELS }));
   }
   const text = wordsFor(lane.message, row, state.data);
-  const length = text.length * CHARACTER * state.scale;
-  const covered = expiredAt !== null && wordsAt < expiredAt + gap && expiredAt < wordsAt + gap + length;
-  parts.words.push({ x: (covered ? expiredAt : wordsAt) + gap * 0.75, y, text });
+  parts.words.push({ x: wordsFrom(one, text, state.scale), y, text });
+}
+
+/** Behind all of the delivery, but before the end of its window where there is room for the words. */
+function wordsFrom(one, text, scale) {
+  const gap = EDGE_PIXELS * scale;
+  const expired = one.marks.find((mark) => mark.name === "expired");
+  const last = Math.max(...one.marks.filter((mark) => mark !== expired).map((mark) => mark.t));
+  const covered = expired && expired.t > last - gap && expired.t < last + 2 * gap + text.length * CHARACTER * scale;
+  return (covered ? Math.max(last, expired.t) : last) + gap;
 }
 
 function addMark(traces, mark, at) {
   const kind = markOf(mark.name);
-  if (!traces.has(kind.word)) {
-    traces.set(kind.word, {
-      type: "scatter", mode: "markers", name: kind.word, x: [], y: [], hovertext: [], hoverinfo: "text", customdata: [],
-      marker: { symbol: kind.symbol, size: kind.symbol === "x" ? 12 : 11, color: [], line: { width: 1, color: theme("paper") } },
-    });
-    if (kind.symbol.includes("open")) traces.get(kind.word).marker.line = { width: 2 };
-  }
+  if (!traces.has(kind.word)) traces.set(kind.word, markTrace(kind));
   const trace = traces.get(kind.word);
-  trace.x.push(at.x);
-  trace.y.push(at.y);
-  trace.customdata.push(at.id);
-  trace.marker.color.push(kind.colour ? theme(kind.colour) : theme("ink"));
+  addPoint(trace, [mark.t, at.y], { t: mark.t }, at);
+  trace.marker.color.push(theme(kind.colour || "ink"));
+  trace.hovertext.push(`${at.name}<br>${told(mark, at)}`);
+}
+
+function addCluster(trace, group, at) {
+  const [first, last] = [group[0].t, group.at(-1).t];
+  const lead = markOf(leadOf(group).name);
+  addPoint(trace, [first, at.y], { t0: first, t1: last }, at);
+  trace.text.push(`${lead.sign}${group.length}`);
+  trace.textfont.color.push(theme(lead.colour || "ink"));
+  trace.marker.line.color.push(theme(lead.colour || "ink"));
+  const most = group.slice(0, MOST_TOLD).map((mark) => `${markOf(mark.name).sign} ${told(mark, at)}`);
+  const rest = group.length > MOST_TOLD ? [`and ${group.length - MOST_TOLD} more: click for all of them`] : [];
+  trace.hovertext.push([at.name, ...most, ...rest].join("<br>"));
+}
+
+function told(mark, at) {
   const note = mark.note ? `<br>${plain(mark.note)}` : "";
-  trace.hovertext.push(`${at.name}<br><b>${plain(kind.word)}</b> at ${seconds(mark.t)} (${at.clock})${note}`);
+  return `<b>${plain(markOf(mark.name).word)}</b> at ${seconds(mark.t)} (${clock(at.start, mark.t)})${note}`;
+}
+
+/** `meta` has what the point's element carries as data-t, or as data-t0 and data-t1. */
+function addPoint(trace, [x, y], times, { id }) {
+  trace.x.push(x);
+  trace.y.push(y);
+  trace.meta.push(times);
+  trace.customdata.push(id);
+}
+
+function points(mode, name, look) {
+  return { type: "scatter", mode, name, x: [], y: [], meta: [], hovertext: [], hoverinfo: "text", customdata: [], ...look };
+}
+
+function markTrace(kind) {
+  const line = kind.symbol.includes("open") ? { width: 2 } : { width: 1, color: theme("paper") };
+  return points("markers", kind.word, { marker: { symbol: kind.symbol, size: 10, color: [], line } });
+}
+
+function clusterTrace() {
+  return points("markers+text", CLUSTERS, {
+    text: [], textposition: "middle center", textfont: { size: 10, color: [] },
+    marker: { symbol: "circle", size: CLUSTER_PIXELS - 1, color: theme("paper"), line: { width: 1.5, color: [] } },
+  });
+}
+
+/** Each mark's element says when it was: a test, or a reader's script, compares that with its place. */
+function markElements(place) {
+  for (const trace of place.querySelectorAll(".scatterlayer .trace")) {
+    const times = trace.__data__[0].trace.meta || [];
+    for (const point of trace.querySelectorAll(".point")) {
+      for (const name of ["t", "t0", "t1"]) delete point.dataset[name]; // plotly uses elements again
+      Object.assign(point.dataset, times[point.__data__.i]);
+    }
+  }
 }
 
 const UNSAID = new Set(["received", "claimed", "deleted", "expired", "extended", "saga"]); // their signs say enough
