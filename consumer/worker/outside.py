@@ -43,6 +43,19 @@ class Request:
         return {"id": self.message_id or self.order}
 
 
+def header_of(key: str) -> str:
+    """The key as a header value in ASCII; different keys have different values.
+
+    A key that HTTP carries unchanged is its own value. A key that is not ASCII, has control
+    characters, has blanks that HTTP trims, or looks like the other form, is percent-encoded as in
+    RFC 8187.
+    """
+    plain = key.isascii() and key.isprintable() and key == key.strip()
+    return key if plain and not key.startswith(_FORM) else _FORM + quote(key, safe="")
+
+
+_FORM = "UTF-8''"
+
 Call = Callable[[Request], Answer]
 """Asks for an action; raises OutsideDown where the answer does not settle it."""
 
@@ -65,7 +78,7 @@ class Service:
         body = json.dumps({"order": request.order, "amount": request.amount})
         headers = {"Content-Type": "application/json"}
         if request.key:
-            headers["Idempotency-Key"] = request.key
+            headers["Idempotency-Key"] = header_of(request.key)
         status, _ = self._ask("POST", f"/{request.action}", body, headers)
         if status == HTTPStatus.UNPROCESSABLE_ENTITY:
             return Answer.REFUSED

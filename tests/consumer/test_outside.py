@@ -7,10 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import unquote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from worker.outside import Answer, OutsideDown, Request, Service
+from worker.message import KEY_BYTES
+from worker.outside import Answer, OutsideDown, Request, Service, header_of
 
 CHARGE = Request("charge", "order/1 ä", 7, key="k-1")
 
@@ -83,6 +87,55 @@ def test_the_request_names_action_and_key() -> None:
         ("/v1/refund", None),
         ("/v1/charge/order%2F1%20%C3%A4", None),
     ]
+
+
+KEYS = st.text(max_size=KEY_BYTES) | st.text("aé\u3042 \t\n%'-8UTF\x7f\x85\xa0", max_size=12)
+
+
+def key_of(header: str) -> str:
+    """What a service that knows the form reads; the way back shows that no two keys are one."""
+    form, _, rest = header.partition("''")
+    return unquote(rest) if form == "UTF-8" else header
+
+
+@given(KEYS.filter(bool))
+def test_a_key_and_its_header_are_one_to_one(key: str) -> None:
+    header = header_of(key)
+    assert header.isascii()
+    assert header.isprintable()
+    assert header == header.strip()
+    assert key_of(header) == key
+
+
+@given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1))
+def test_a_key_that_http_carries_is_its_own_header(key: str) -> None:
+    for plain in (key, f"{key} {key}"):
+        assert plain.startswith("UTF-8''") or header_of(plain) == plain
+
+
+@pytest.mark.parametrize(
+    "key", ["注文-1", "café", "a\nb", "a\r\nX-Evil: 1", "a\x00b", " A17", "A17\t"]
+)
+def test_a_service_can_tell_every_key_from_its_neighbors(key: str) -> None:
+    seen: list[str | None] = []
+
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        seen.append(handler.headers["Idempotency-Key"])
+        with_status(200)(handler)
+
+    keys = [key, key.strip(), header_of(key)]
+    with answering(respond) as url:
+        for one in keys:
+            assert Service(url, 2).call(Request("charge", "o", 1, key=one)) is Answer.DONE
+    assert len({*seen}) == len({*keys})
+    assert [key_of(header or "") for header in seen] == keys
+
+
+@pytest.mark.parametrize("letter", ["\x01", "\x7f", "é", "あ", "😀"])
+def test_the_longest_key_fits_the_header_line_that_servers_take(letter: str) -> None:
+    """Apache takes 8,190 bytes by default, nginx 8 KB; a saga adds the action to the key."""
+    key = letter * (KEY_BYTES // len(letter.encode())) + "/release"
+    assert len(f"Idempotency-Key: {header_of(key)}") < 8190
 
 
 @pytest.mark.parametrize(("body", "found"), [(b"0", False), (b"2", True), (b"null", False)])

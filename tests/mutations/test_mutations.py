@@ -241,8 +241,8 @@ MUTATIONS = [
         "external-effects",
         "charges per order",
         "consumer/worker/outside.py",
-        'headers["Idempotency-Key"] = request.key',
-        'headers["X-Request-Id"] = request.key',
+        'headers["Idempotency-Key"] = header_of(request.key)',
+        'headers["X-Request-Id"] = header_of(request.key)',
     ),
     Mutation(
         "an intent outside the transaction",
