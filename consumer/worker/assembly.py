@@ -64,7 +64,7 @@ def run(settings: Settings, source: str) -> int:
     loop = _loop(settings, ports, facts, journal, tally)
     for number in early.STOPS:
         signal.signal(number, loop.on_signal)
-    with ports.way.under_way(settings.shutdown_grace_seconds):
+    with ports.way.under_way(loop.grace_left):
         reason = loop.run()
     for number in early.STOPS:  # the end is near: a late signal must not change the exit code
         signal.signal(number, signal.SIG_IGN)

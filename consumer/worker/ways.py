@@ -40,13 +40,13 @@ class Way:
         return RelayedLedger(ledger, self.relay) if self.relay else ledger
 
     @contextmanager
-    def under_way(self, seconds: float) -> Iterator[None]:
-        """Deliver meanwhile; at the end what is pending, for at most so long."""
+    def under_way(self, left: Callable[[], float]) -> Iterator[None]:
+        """Deliver meanwhile; at the end what is pending, for the seconds that are left then."""
         if self.relay:
             self.relay.start()
         yield
         if self.relay:
-            self.relay.close(seconds)
+            self.relay.close(left())
 
 
 def chosen(

@@ -80,7 +80,7 @@ ROOMS = (
     room(
         "consumer/worker/outbox.py",
         "botocore.exceptions",
-        "worker.effects worker.message worker.outside worker.ports worker.writes",
+        "worker.aws worker.effects worker.message worker.outside worker.ports worker.writes",
     ),
     room(
         "consumer/worker/relay.py",

@@ -257,9 +257,9 @@ MUTATIONS = [
         "external-effects",
         "charges per order",
         "consumer/worker/relay.py",
-        "            try:\n                answer = self._call(intent.request)",
-        "            self._outbox.settle([intent])\n"
-        "            try:\n                answer = self._call(intent.request)",
+        "        try:\n            answer = self._call(intent.request)",
+        "        self._outbox.settle([intent])\n"
+        "        try:\n            answer = self._call(intent.request)",
     ),
     Mutation(
         "calls of a saga without a key",
