@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -300,6 +301,28 @@ def test_nobody_there_and_no_answer_in_time() -> None:
             Service(f"http://127.0.0.1:{port}", 0.1).call(CHARGE)
     with pytest.raises(OutsideDown, match="refused"):
         Service(f"http://127.0.0.1:{port}", 0.5).call(CHARGE)
+
+
+def echo(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"A17\r\n\r\n")
+    handler.close_connection = True
+
+
+@pytest.mark.parametrize("respond", [with_status(500), with_status(404), echo, None])
+def test_no_failure_tells_the_order(
+    respond: Callable[[BaseHTTPRequestHandler], None] | None,
+) -> None:
+    """Its text goes into logs and rows, and an order may be a business key."""
+    key = 'key#"A17"'
+    with answering(respond or echo) as url:
+        service = Service(url if respond else "http://127.0.0.1:1", 2)
+        for call in (
+            lambda: service.call(Request("charge", key, 1, key=key)),
+            lambda: service.has("charge", key),
+        ):
+            with pytest.raises(OutsideDown) as caught:
+                call()
+            assert "A17" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_what_an_event_about_a_request_carries() -> None:
