@@ -153,6 +153,7 @@ def _loop(
     holdings = Holdings(inbox, bounds, journal, tally)
     outage = Outage(stopping, journal)
     patient = PatientLedger(ports.way.telling(ledger), outage, bounds)
+    ports.way.outlasting(patient.outlast)
     pipeline = Pipeline(
         ledger=patient,
         work=work,

@@ -12,7 +12,7 @@ from .outbox import Outbox
 from .outside import Call, Service
 from .ports import Ledger, Work
 from .relay import Relay, RelayedLedger
-from .saga import Saga, SagaRows
+from .saga import Outlast, Saga, SagaRows
 from .settings import Settings
 from .writes import Write
 
@@ -30,6 +30,12 @@ class Way:
     effect: Work | None = None
     joining: Joining = lambda _message: ()
     relay: Relay | None = None
+    saga: Saga | None = None
+
+    def outlasting(self, outlast: Outlast) -> None:
+        """From now on what the effect keeps in the tables outlasts an outage of them."""
+        if self.saga:
+            self.saga.outlast = outlast
 
     def after(self, work: Work) -> Work:
         """The work, then the effect where it is part of the work."""
@@ -68,8 +74,8 @@ def chosen(
         case "key", _:
             return Way(effects.keyed(call))
         case "saga", tables if tables:
-            rows = SagaRows(tables, settings.message_status_table)
-            return Way(Saga(call, rows, journal))
+            saga = Saga(call, SagaRows(tables, settings.message_status_table), journal)
+            return Way(saga, saga=saga)
         case "outbox", tables if tables:
             outbox = Outbox(tables, settings.message_status_table)
             return Way(joining=lambda m: [outbox.write(m)], relay=Relay(outbox, call, journal))

@@ -88,8 +88,8 @@ ROOMS = (
     ),
     room(
         "consumer/worker/saga.py",
-        "botocore.exceptions",
-        "worker.effects worker.journal worker.message worker.outside worker.ports worker.writes",
+        ours="worker.aws worker.effects worker.journal worker.message worker.outside worker.ports "
+        "worker.writes",
     ),
     room(
         "consumer/worker/ways.py",
