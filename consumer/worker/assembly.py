@@ -59,7 +59,7 @@ def run(settings: Settings, source: str) -> int:
     loop = _loop(settings, ports, facts, journal, tally)
     for number in early.STOPS:
         signal.signal(number, loop.on_signal)
-    with ports.way.under_way(settings.shutdown_grace_seconds):
+    with ports.way.under_way(loop.grace_left):
         reason = loop.run()
     for number in early.STOPS:  # the end is near: a late signal must not change the exit code
         signal.signal(number, signal.SIG_IGN)
@@ -216,6 +216,7 @@ def _loop(
     holdings = Holdings(inbox, bounds, journal, tally)
     outage = Outage(stopping, journal)
     patient = PatientLedger(ports.way.telling(ledger), outage, bounds)
+    ports.way.outlasting(patient.outlast)
     pipeline = Pipeline(
         ledger=patient,
         work=work,

@@ -5,7 +5,9 @@ that goes wrong, and every success that lacks its proof, leaves open whether the
 effect. It raises `Down`, and the caller fails closed.
 """
 
-from collections.abc import Callable, Mapping
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from botocore import exceptions as sdk
@@ -29,6 +31,8 @@ THROTTLED = frozenset(
 )
 """Codes of SQS and DynamoDB, of a call or of one item in it, that say: too fast (quirk 17)."""
 _SERVER_ERROR = 500
+_READS = 6
+_FIRST_PAUSE = 0.05
 
 
 def call(
@@ -55,6 +59,41 @@ def call(
     return answer
 
 
+def rows(
+    dynamodb: Any,
+    table: str,
+    keys: Sequence[str],
+    down: type[Down],
+    sleep: Callable[[float], object] = time.sleep,
+) -> list[Any]:
+    """Those rows of the table that exist, read consistently; in one call where all goes well.
+
+    What DynamoDB leaves out, which it does when it is asked too fast, is asked for again after a
+    pause. Raises `down`.
+    """
+    found: list[Any] = []
+    wanted: Any = {
+        table: {"Keys": [{"message_id": {"S": key}} for key in keys], "ConsistentRead": True}
+    }
+    for attempt in range(_READS):
+        request = {"RequestItems": wanted, "ReturnConsumedCapacity": "TOTAL"}
+        try:
+            answer = call(dynamodb.batch_get_item, request, _has_responses, down)
+        except ClientError as error:
+            raise down_by(error, down) from error
+        found += answer["Responses"].get(table, ())
+        wanted = answer.get("UnprocessedKeys")
+        if not wanted:
+            return found
+        sleep(random.uniform(0, _FIRST_PAUSE * 2**attempt))
+    raise down(f"rows of {table} are still left out after {_READS} reads", throttled=True)
+
+
+def _has_responses(answer: Any) -> bool:
+    """The proof of a read; MiniStack does not say what capacity a read consumed."""
+    return isinstance(answer.get("Responses"), dict)
+
+
 def down_by(error: Exception, down: type[Down]) -> Down:
     """The same trouble as a `down`, with its kind where the text alone would not tell."""
     text = shown(str(error))
@@ -79,3 +118,8 @@ def is_passing(error: BaseException) -> bool:
 def is_throttling(error: BaseException) -> bool:
     """Whether AWS refused a call because it was asked too fast."""
     return isinstance(error, ClientError) and error.response["Error"].get("Code") in THROTTLED
+
+
+def has_capacity(answer: Any) -> bool:
+    """The proof of a DynamoDB write: the consumed capacity that its request asked for."""
+    return bool(answer.get("ConsumedCapacity"))

@@ -194,12 +194,17 @@ class Loop:
         self._lanes = [self._thread(f"lane-{n + 1}", Lane(parts).run) for n in range(lanes)]
         self._beat = beat
         self._grace = grace
+        self._deadline = math.inf
         self._signals: list[int] = []
 
     @property
     def signal_name(self) -> str | None:
         """The signal that asked for the stop, if one did."""
         return signal.Signals(self._signals[0]).name if self._signals else None
+
+    def grace_left(self) -> float:
+        """Seconds that the end may still take: what a stop has left of its grace, else all."""
+        return min(self._grace, max(0.0, self._deadline - time.monotonic()))
 
     def on_signal(self, number: int, _frame: FrameType | None) -> None:
         """Handler for SIGTERM and SIGINT: the first asks for a stop, a second exits at once."""
@@ -227,7 +232,7 @@ class Loop:
 
     def _stop(self, name: str, reason: str) -> None:
         """Stop receiving, give back what is not begun, wait for the rest within the grace."""
-        deadline = time.monotonic() + self._grace
+        self._deadline = deadline = time.monotonic() + self._grace
         log.info("%s: stopping; messages in work have %g s to finish", name, self._grace)
         self._parts.turnstile.close(reason)
         self._parts.outage.hurry(deadline - LAST_CALLS)

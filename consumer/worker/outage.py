@@ -194,6 +194,10 @@ class PatientLedger:
             seconds=self._patience(messages),
         )
 
+    def outlast(self, message: Message, call: Callable[[], T]) -> T:
+        """The answer of a call to the tables that the work on a message makes."""
+        return self._outage.outlast(call, until_the_end=True, seconds=self._patience([message]))
+
     def fail(self, reasons: Sequence[tuple[Message, str]]) -> list[bool]:
         """See the ledger's; not worth waiting for: a failed message is in the queue anyway."""
         return self._ledger.fail(reasons)

@@ -132,12 +132,8 @@ class Pipeline:
         for message in claimed:
             if not self.holdings.start(message):
                 continue
-            reason = self._work_on(message)
-            if reason is None:
+            if self._is_worked(message, failed):
                 wave.worked.add(message)
-            else:
-                failed.append((message, reason))
-                self.holdings.drop([message])
             if self._is_ready(wave):
                 with wave.turn:
                     self._settle(wave.worked.take(self._is_full_or_due), wave)
@@ -145,6 +141,20 @@ class Pipeline:
             self._settle(wave.worked.take(), wave)
         if failed:
             self._fail(failed)
+
+    def _is_worked(self, message: Message, failed: list[tuple[Message, str]]) -> bool:
+        """Do the work. A failure is added to `failed`; an outage that the work did not outlast is
+        none, and gives back this message alone."""
+        try:
+            reason = self._work_on(message)
+        except LedgerDown as error:
+            log.warning("message %s comes back, its work needs the tables: %s", message.id, error)
+            self.holdings.give_back([message], "outage")
+            return False
+        if reason is not None:
+            failed.append((message, reason))
+            self.holdings.drop([message])
+        return reason is None
 
     def _is_full_or_due(self, worked: Sequence[Message]) -> bool:
         return len(worked) >= self.commit_batch or self.holdings.is_due(worked)
@@ -171,13 +181,18 @@ class Pipeline:
                 wave.error = error
 
     def _work_on(self, message: Message) -> str | None:
-        """Do the work; the reason why it failed, or None. No message can stop the consumer."""
+        """Do the work; the reason why it failed, or None. No message can stop the consumer.
+
+        Raises LedgerDown where the work needs the tables, and they did not come back in time.
+        """
         self.journal.event("work_started", message)
         try:
             self.work(message)
         except Rejected as rejection:
             self.journal.event("rejected", message, reason=str(rejection))
             return f"rejected: {rejection}"
+        except LedgerDown:
+            raise
         except Exception as error:
             log.exception("message %s: the work failed; it comes back", message.id)
             self.journal.event("work_failed", message, reason=type(error).__name__)

@@ -5,10 +5,11 @@ on condition that the log is as it was read, before the next call is made; each 
 its own. So a crash between any two lines repeats one call, which the service answers from memory.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from . import aws
 from .effects import amount_of
 from .journal import Events
 from .message import Message
@@ -41,6 +42,10 @@ def next_action(log: Log) -> str | None:
     return next((undo for undo in back if undo not in log), None)
 
 
+Outlast = Callable[[Message, Callable[[], Log]], Log]
+"""Makes a call about a message, if need be until its tables are up again."""
+
+
 class Progress(Protocol):
     """Where the logs are kept; both may raise LedgerDown."""
 
@@ -55,13 +60,15 @@ class Saga:
         self._call = call
         self._progress = progress
         self._journal = journal
+        self.outlast: Outlast = lambda _message, call: call()
 
     def __call__(self, message: Message) -> None:
-        """Go on where the log ends; raises OutsideDown where a service does not settle a call."""
-        log = self._progress.read(message)
+        """Go on where the log ends; raises OutsideDown where a service does not settle a call, and
+        LedgerDown where the log cannot be reached."""
+        log = self.outlast(message, partial(self._progress.read, message))
         while action := next_action(log):
             entry = action + (_REFUSED if self._ask(action, message) is Answer.REFUSED else "")
-            log = self._progress.append(message, log, entry)
+            log = self.outlast(message, partial(self._progress.append, message, log, entry))
             self._journal.event("saga", message, log=list(log))
 
     def _ask(self, action: str, message: Message) -> Answer:
@@ -84,14 +91,7 @@ class SagaRows:
 
     def read(self, message: Message) -> Log:
         """The log as it stands now, read consistently."""
-        keys: Any = {"Keys": [{"message_id": {"S": message.key}}], "ConsistentRead": True}
-        try:
-            answer = self._dynamodb.batch_get_item(
-                RequestItems={self._table: keys}, ReturnConsumedCapacity="TOTAL"
-            )
-        except (ClientError, BotoCoreError) as error:
-            raise LedgerDown(str(error)) from error
-        rows = answer["Responses"].get(self._table)
+        rows = aws.rows(self._dynamodb, self._table, [message.key], LedgerDown)
         if not rows:  # the claim wrote it a moment ago, so it was throttled away
             raise LedgerDown("the log of the saga could not be read")
         return _log(rows[0])

@@ -4,6 +4,7 @@ It reads nothing but the mapping that it is given.
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -93,7 +94,9 @@ def read(environ: Mapping[str, str]) -> Settings:
         try:
             values[variable.name] = _value(variable, text)
         except (ValueError, KeyError):
-            problems.append(f"{variable.name}={text!r}: must be {variable.allowed}")
+            problems.append(
+                f"{variable.name}={_shown(variable, text)!r}: must be {variable.allowed}"
+            )
     problems += [
         rule.problem.format(**values)
         for rule in RULES
@@ -119,6 +122,13 @@ def _value(variable: Variable, text: str) -> Any:
     return None if variable.kind in {"integer", "number"} else ""
 
 
+def _shown(variable: Variable, text: str) -> str:
+    """A refused value as it may be printed: of an address, no user and no password."""
+    if variable.kind not in {"address", "url"}:
+        return text
+    return re.sub(r"^(https?:/*)?.*@", r"\1***@", text, flags=re.DOTALL)
+
+
 def _misspelt(environ: Mapping[str, str]) -> list[str]:
     """Names that are almost one of ours: a typo must not silently leave a default in force."""
     problems = []
@@ -126,5 +136,6 @@ def _misspelt(environ: Mapping[str, str]) -> list[str]:
         close = difflib.get_close_matches(name.upper(), NAMES, n=1, cutoff=_CLOSE)
         if close and (close[0] == name.upper() or not name.upper().startswith("AWS_")):
             shown = name if name.isprintable() else repr(name)
-            problems.append(f"{shown}={environ[name]!r}: no such setting; did you mean {close[0]}?")
+            text = _shown(next(v for v in VARIABLES if v.name == close[0]), environ[name])
+            problems.append(f"{shown}={text!r}: no such setting; did you mean {close[0]}?")
     return problems

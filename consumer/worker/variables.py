@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from .access import QUEUE_URL, REGION
 
@@ -38,7 +39,7 @@ _ALLOWED = {
     "text": "any text",
     "region": "a region such as us-west-1",
     "url": "a queue URL such as https://sqs.us-west-1.amazonaws.com/123456789012/name",
-    "address": "an address such as https://payments.example.com/v1",
+    "address": "an address such as https://payments.example.com/v1, without user and password",
     "expression": "a JMESPath expression over the payload such as [order_id, action], "
     "with no value for an empty payload",
     "table": "the name of a table, 3 to 255 of A-Z a-z 0-9 _ . -, or its ARN",
@@ -114,8 +115,13 @@ def _region(text: str) -> str:
 
 
 def _address(text: str) -> str:
-    if not re.fullmatch(r"https?://[^/\s?#]+(/[^\s?#]*)?", text):
+    """An address whose calls cannot fail for a reason that is in the address."""
+    parts = urlsplit(text)
+    if not re.fullmatch(r"https?://[^/\s?#@]+(/[!-~]*)?", text) or parts.query or parts.fragment:
         raise ValueError(text)
+    if not parts.hostname or parts.port == 0:  # asked for the port, urlsplit refuses a wrong one
+        raise ValueError(text)
+    parts.hostname.encode("idna")
     return text
 
 
@@ -287,7 +293,7 @@ VARIABLES = (
         "How it calls them, see the README; needs EFFECT_URL.",
         choices=("", "naive", "check", "key", "outbox", "saga"),
     ),
-    Variable("EFFECT_TIMEOUT_SECONDS", "number", "5", "How long an answer may take.", 0.1, 900),
+    Variable("EFFECT_TIMEOUT_SECONDS", "number", "5", "How long a call may take in all.", 0.1, 900),
     Variable(
         "LOG_LEVEL",
         "choice",

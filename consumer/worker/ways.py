@@ -12,7 +12,7 @@ from .outbox import Outbox
 from .outside import Call, Service
 from .ports import Ledger, Work
 from .relay import Relay, RelayedLedger
-from .saga import Saga, SagaRows
+from .saga import Outlast, Saga, SagaRows
 from .settings import Settings
 from .writes import Write
 
@@ -30,6 +30,12 @@ class Way:
     effect: Work | None = None
     joining: Joining = lambda _message: ()
     relay: Relay | None = None
+    saga: Saga | None = None
+
+    def outlasting(self, outlast: Outlast) -> None:
+        """From now on what the effect keeps in the tables outlasts an outage of them."""
+        if self.saga:
+            self.saga.outlast = outlast
 
     def after(self, work: Work) -> Work:
         """The work, then the effect where it is part of the work."""
@@ -40,13 +46,13 @@ class Way:
         return RelayedLedger(ledger, self.relay) if self.relay else ledger
 
     @contextmanager
-    def under_way(self, seconds: float) -> Iterator[None]:
-        """Deliver meanwhile; at the end what is pending, for at most so long."""
+    def under_way(self, left: Callable[[], float]) -> Iterator[None]:
+        """Deliver meanwhile; at the end what is pending, for the seconds that are left then."""
         if self.relay:
             self.relay.start()
         yield
         if self.relay:
-            self.relay.close(seconds)
+            self.relay.close(left())
 
 
 def chosen(
@@ -68,8 +74,8 @@ def chosen(
         case "key", _:
             return Way(effects.keyed(call))
         case "saga", tables if tables:
-            rows = SagaRows(tables, settings.message_status_table)
-            return Way(Saga(call, rows, journal))
+            saga = Saga(call, SagaRows(tables, settings.message_status_table), journal)
+            return Way(saga, saga=saga)
         case "outbox", tables if tables:
             outbox = Outbox(tables, settings.message_status_table)
             return Way(joining=lambda m: [outbox.write(m)], relay=Relay(outbox, call, journal))

@@ -21,7 +21,7 @@ from worker import assembly
 from worker.exits import Exit
 from worker.loop import MOST_ERRORS
 from worker.message import Message
-from worker.ports import QueueFacts
+from worker.ports import LedgerDown, QueueFacts
 from worker.settings import read
 
 TABLES = {"MESSAGE_STATUS_TABLE": "status", "MESSAGE_COMPLETED_TABLE": "completed"}
@@ -65,9 +65,12 @@ class Run:
         return assembly.run(read(environ | settings), "settings come from a test")
 
     def event(self, name: str) -> dict[str, Any]:
-        lines: list[dict[str, Any]] = [*map(json.loads, self._journal.read_text().splitlines())]
-        (event,) = [line for line in lines if line["event"] == name]
+        (event,) = self.events(name)
         return event
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        lines: list[dict[str, Any]] = [*map(json.loads, self._journal.read_text().splitlines())]
+        return [line for line in lines if line["event"] == name]
 
 
 @pytest.fixture
@@ -122,6 +125,29 @@ def test_a_ledger_that_cannot_be_used_is_found_before_anything_is_received(
     assert "cannot start on http://localhost/0/q: " in caplog.text
     assert "MESSAGE_STATUS_TABLE='status', MESSAGE_COMPLETED_TABLE='completed': " in caplog.text
     assert "probe does not answer" in caplog.text
+
+
+def test_an_outage_that_only_the_log_of_a_saga_meets_is_outlasted(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Log:
+        def __init__(self, *_: object) -> None:
+            self.reads = 0
+
+        def read(self, _message: Message) -> tuple[str, ...]:
+            self.reads += 1
+            if self.reads < 3:
+                raise LedgerDown("no answer")
+            return ("reserve", "charge", "ship")
+
+    monkeypatch.setattr("worker.outage.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("worker.ways.SagaRows", Log)
+    run.brings([a_message("a")])
+    effect = {"EFFECT_MODE": "saga", "EFFECT_URL": "http://127.0.0.1:9"}
+    assert run(MESSAGE_LIMIT="1", **TABLES, **effect) == Exit.OK
+    assert run.inbox.deleted == ["a"]
+    assert run.ledger.failed == []
+    assert [event["state"] for event in run.events("outage")] == ["down", "up"]
 
 
 def test_a_start_waits_for_a_ledger_that_is_down_for_a_moment(

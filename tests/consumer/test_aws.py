@@ -6,6 +6,7 @@ import pytest
 from botocore import exceptions as sdk
 from botocore.exceptions import ClientError
 
+from support.doubles import ScriptedDynamo
 from worker import aws
 from worker.ports import InboxDown, LedgerDown
 
@@ -91,3 +92,43 @@ def test_an_error_that_quotes_a_credential_is_told_without_it() -> None:
 def test_a_refusal_passes_or_stays(error: ClientError, passing: bool, throttled: bool) -> None:
     down = aws.down_by(error, LedgerDown)
     assert (down.passing, down.throttled) == (passing, throttled)
+
+
+class TestRows:
+    """Reads of rows by their keys."""
+
+    def read(self, *answers: Any) -> tuple[list[Any], ScriptedDynamo, list[float]]:
+        dynamo, sleeps = ScriptedDynamo(*answers), list[float]()
+        try:
+            return aws.rows(dynamo, "t", ["a", "b"], LedgerDown, sleeps.append), dynamo, sleeps
+        finally:
+            self.calls, self.sleeps = len(dynamo.calls), sleeps
+
+    def test_what_was_left_out_is_asked_for_again_after_a_pause(self) -> None:
+        rest = {"t": {"Keys": [{"message_id": {"S": "b"}}], "ConsistentRead": True}}
+        found, dynamo, sleeps = self.read(
+            {"Responses": {"t": [{"row": "a"}]}, "UnprocessedKeys": rest},
+            {"Responses": {}, "UnprocessedKeys": rest},
+            {"Responses": {"t": [{"row": "b"}]}, "UnprocessedKeys": {}},
+        )
+        assert found == [{"row": "a"}, {"row": "b"}]
+        assert [request["RequestItems"] for _, request in dynamo.calls[1:]] == [rest, rest]
+        assert len(sleeps) == 2
+
+    def test_what_is_left_out_every_time_is_throttled(self) -> None:
+        rest = {"Responses": {}, "UnprocessedKeys": {"t": {"Keys": []}}}
+        with pytest.raises(LedgerDown) as caught:
+            self.read(*[rest] * 100)
+        assert caught.value.throttled
+        assert self.calls == len(self.sleeps) < 10
+
+    @pytest.mark.parametrize("answer", [{}, {"Responses": []}, {"Responses": None}])
+    def test_an_answer_without_responses_is_no_empty_table(self, answer: dict[str, Any]) -> None:
+        with pytest.raises(LedgerDown) as caught:
+            self.read(answer)
+        assert not caught.value.passing
+
+    def test_a_refusal_keeps_its_kind(self) -> None:
+        with pytest.raises(LedgerDown) as caught:
+            self.read(refused("ProvisionedThroughputExceededException"))
+        assert caught.value.throttled

@@ -332,6 +332,18 @@ class TestLoop:
         assert consumer.inbox.released == ["b"]
         assert len(consumer.inbox.asked) == 1
 
+    def test_what_follows_a_stop_has_what_is_left_of_the_grace(self) -> None:
+        consumer = Consumer([a_message("a")])
+        loop = consumer.loop(grace=SECONDS)
+        assert loop.grace_left() == SECONDS
+        consumer.work["a"] = lambda: (loop.on_signal(signal.SIGTERM, None), time.sleep(0.3))
+        loop.run()
+        assert 0 < loop.grace_left() < SECONDS - 0.1
+        loop = Consumer().loop(grace=0.05)
+        loop.on_signal(signal.SIGTERM, None)
+        loop.run()
+        assert wait_until(lambda: loop.grace_left() == 0)
+
     def test_work_that_outlasts_the_grace_is_abandoned_and_named(self) -> None:
         consumer = Consumer([a_message("a")])
         loop = consumer.loop(grace=0.05)

@@ -1,5 +1,6 @@
 """While the ledger is down one caller tries at a time, and a stop is not held up by it."""
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -418,3 +419,19 @@ class TestPatientLedger:
             patient.fail([(a_message(), "no")]) if operation == "fail" else patient.probe()
         assert world.clock.sleeps == []
         assert not world.outage.is_down
+
+    def test_a_call_of_the_work_outlasts_an_outage_as_a_completion_does(self, world: World) -> None:
+        patient = PatientLedger(FakeLedger(), world.outage, BOUNDS)
+        assert patient.outlast(a_message(), world.failing(3)) == "answer"
+        assert world.states == ["down", "up"]
+        for count, seconds in ((1, HOLD_SECONDS), (2, BOUNDS.extensible)):
+            began = world.clock.now
+            with pytest.raises(LedgerDown):
+                patient.outlast(a_message(receive_count=count), world.failing(math.inf))
+            assert world.clock.now - began == pytest.approx(seconds, abs=1)
+        world.stopping.set()
+        world.outage.hurry(world.clock.now + 10)
+        began = world.clock.now
+        with pytest.raises(LedgerDown):
+            patient.outlast(a_message(), world.failing(math.inf))
+        assert world.clock.now - began == pytest.approx(10, abs=1)

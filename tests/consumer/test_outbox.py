@@ -9,7 +9,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from support.doubles import LOST, ScriptedDynamo, a_message, no_answer
+from support.doubles import LOST, ScriptedDynamo, a_message, no_answer, refusal
 from worker.ledger import DynamoLedger
 from worker.message import message_id
 from worker.outbox import ROWS, Intent, Outbox
@@ -125,6 +125,132 @@ def test_a_table_that_does_not_answer(made: Set) -> None:
         made.outbox.pending()
     with pytest.raises(LedgerDown):
         made.outbox.settle([Intent("m-1", 7)])
+
+
+@pytest.mark.parametrize("answer", [{}, {"Responses": None}, {"ResponseMetadata": {}}])
+def test_an_answer_that_is_not_from_dynamodb(made: Set, answer: dict[str, Any]) -> None:
+    """botocore makes an empty answer of a page in HTML: neither no intent nor a settled one."""
+    made.dynamo.then(*[answer] * 3)
+    for call in (
+        made.outbox.pending,
+        lambda: made.outbox.settle([Intent("m-1", 7)]),
+        lambda: made.outbox.park(Intent("m-1", 7)),
+    ):
+        with pytest.raises(LedgerDown):
+            call()
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException"])
+def test_a_refusal_of_a_look_or_a_write_says_whether_it_was_throttled(made: Set, code: str) -> None:
+    made.dynamo.then(*[refusal(code)] * 3)
+    for call in (
+        made.outbox.pending,
+        lambda: made.outbox.settle([Intent("m-1", 7)]),
+        lambda: made.outbox.park(Intent("m-1", 7)),
+    ):
+        with pytest.raises(LedgerDown) as caught:
+            call()
+        assert caught.value.throttled is (code == "ThrottlingException")
+
+
+class TestParked:
+    @pytest.fixture
+    def intents(self, made: Set) -> list[Intent]:
+        ledger = made.ledger()
+        for number in range(20):
+            ledger.complete([a_message(f"m-{number}", body=BODY)])
+        return made.outbox.pending()
+
+    def row(self, made: Set, name: str) -> dict[str, set[str]]:
+        key = {"message_id": {"S": name}}
+        item = made.dynamo._real.get_item(TableName=made.status, Key=key)["Item"]
+        return {name: set(value["SS"]) for name, value in item.items() if "SS" in value}
+
+    def retry(self, made: Set, row: str) -> None:
+        """The command of plans/external-effects.md."""
+        made.dynamo._real.update_item(
+            TableName=made.status,
+            Key={"message_id": {"S": row}},
+            UpdateExpression="SET retry = parked REMOVE parked",
+            ConditionExpression="attribute_exists(parked) AND attribute_not_exists(retry)",
+        )
+
+    def test_it_is_kept_and_is_not_pending(self, made: Set, intents: list[Intent]) -> None:
+        made.outbox.park(intents[0])
+        assert intents[0] not in made.outbox.pending()
+        assert len(made.outbox.pending()) == 19
+        assert self.row(made, intents[0].row)["parked"] == {intents[0].text}
+
+    def test_it_is_tried_again_when_a_person_says_so(
+        self, made: Set, intents: list[Intent]
+    ) -> None:
+        for intent in intents:
+            made.outbox.park(intent)
+        one = [intent for intent in intents if intent.row == intents[0].row]
+        self.retry(made, one[0].row)
+        assert set(made.outbox.pending()) == set(one)
+        made.outbox.park(one[0])
+        made.outbox.settle(one[1:])
+        assert self.row(made, one[0].row) == {"parked": {one[0].text}}
+
+    def test_what_another_settled_meanwhile_is_not_parked(
+        self, made: Set, intents: list[Intent]
+    ) -> None:
+        made.outbox.settle(intents)
+        made.outbox.park(intents[0])
+        assert self.row(made, intents[0].row) == {}
+
+    def test_what_another_parked_meanwhile_can_be_settled(
+        self, made: Set, intents: list[Intent]
+    ) -> None:
+        Outbox(made.dynamo, made.status).park(intents[0])
+        made.outbox.settle(intents[:1])
+        assert intents[0].text not in self.row(made, intents[0].row).get("parked", set())
+
+    def test_every_look_knows_and_says_a_change_once(
+        self, made: Set, intents: list[Intent], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for intent in intents[:2]:
+            made.outbox.park(intent)
+        for _ in range(3):
+            made.outbox.pending()
+        (record,) = caplog.records
+        assert "2 orders are parked" in record.getMessage()
+        assert intents[0].row in record.getMessage()
+        assert "m-" not in record.getMessage().replace(made.status, "")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "[]", "{}", '{"order": 1, "amount": 2}', '{"order":"a","amount":2}', "["]
+)
+def test_a_text_that_is_no_intent_holds_up_no_other(
+    made: Set, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    made.ledger().complete([a_message(body=BODY)])
+    made.dynamo.then(lambda answer: _with(answer, made.status, text))
+    assert made.outbox.pending() == [Intent("m-1", 7)]
+    assert "1 intents" in caplog.text
+
+
+def _with(answer: Any, table: str, text: str) -> Any:
+    row = {"message_id": {"S": "outbox#00"}, "pending": {"SS": [text]}}
+    answer["Responses"][table].append(row)
+    return answer
+
+
+def test_a_row_that_is_nearly_full_stops_completions_and_not_deliveries(made: Set) -> None:
+    """At 400 KB DynamoDB would refuse them, at the price of a receive each."""
+    ledger, message = made.ledger(), a_message(body=BODY)
+    many = [Intent(f"{number:04}" + "x" * 2000, 1) for number in range(200)]
+    row = {"message_id": {"S": many[0].row}, "pending": {"SS": [one.text for one in many]}}
+    made.dynamo.then({"Responses": {made.status: [row]}, "ConsumedCapacity": [{}]})
+    assert set(made.outbox.pending()) == set(many)
+    with pytest.raises(LedgerDown, match=f"row {many[0].row} of {made.status}") as caught:
+        ledger.complete([message])
+    assert not caught.value.passing
+    made.outbox.settle(many[:1])
+    made.outbox.pending()
+    assert ledger.complete([message]) == [Completion.EFFECT]
 
 
 def test_no_message_can_have_the_key_of_an_outbox_row() -> None:

@@ -342,6 +342,18 @@ class TestFailures:
         assert reason == f"{type(error).__name__}: {error}"
         assert path.inbox.deleted == ["b"]
 
+    def test_work_that_did_not_outlast_an_outage_of_its_tables_has_not_failed(
+        self, path: Path
+    ) -> None:
+        path.work["a"] = raising(LedgerDown("gave up"))
+        path.run("a", "b")
+        assert path.notes.of("a") == ["claimed", "work_started", "released"]
+        assert path.inbox.released == ["a"]
+        assert path.ledger.failed == []
+        assert path.inbox.deleted == ["b"]
+        assert "failed" not in path.tally.items()
+        assert path.holdings.held() == []
+
     def test_the_failures_of_a_batch_are_recorded_in_one_call(self, clock: FakeTime) -> None:
         path = Path(clock, commit_batch=10)
         path.work = {name: raising(Rejected("no")) for name in "ace"}

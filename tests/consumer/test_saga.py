@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -164,6 +165,45 @@ def test_messages_of_one_business_key_go_on_with_one_saga() -> None:
     assert {request.key for request in services.asked} == {f"key#a/{step}" for step in SHIPPED}
 
 
+@pytest.mark.parametrize(("refused", "path"), PATHS)
+def test_an_outage_of_the_log_repeats_no_call(refused: str, path: Log) -> None:
+    """Each read and write fails first; the write may have happened before its answer was lost."""
+
+    class Down(Rows):
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls = 0
+
+        def fail_first(self) -> None:
+            self.calls += 1
+            if self.calls % 2:
+                raise LedgerDown("no answer")
+
+        def read(self, message: Message) -> Log:
+            self.fail_first()
+            return super().read(message)
+
+        def append(self, message: Message, log: Log, entry: str) -> Log:
+            if len(log) % 2:
+                self.fail_first()
+                return super().append(message, log, entry)
+            after = super().append(message, log, entry)
+            self.fail_first()
+            return after
+
+    def outlast(_message: Message, call: Callable[[], Log]) -> Log:
+        with suppress(LedgerDown):
+            return call()
+        return call()
+
+    services, rows = Services(refused), Down()
+    saga = Saga(services.call, rows, Notes())  # type: ignore[arg-type]
+    saga.outlast = outlast
+    saga(a_message())
+    assert rows.log == tuple(services.effects) == path
+    assert len(services.asked) == len(path)
+
+
 def test_an_answer_that_settles_nothing_is_neither_yes_nor_no() -> None:
     rows = Rows()
 
@@ -234,6 +274,13 @@ class TestRows:
         for _ in range(2):
             with pytest.raises(LedgerDown):
                 rows.read(a_message())
+
+    @pytest.mark.parametrize("answer", [{}, {"Responses": None}])
+    def test_an_answer_that_is_not_from_dynamodb(self, table: Any, answer: dict[str, Any]) -> None:
+        dynamo, rows, _ = table
+        dynamo.then(answer)
+        with pytest.raises(LedgerDown):
+            rows.read(a_message())
 
     def test_a_row_that_is_not_there_is_no_empty_log(self, table: Any) -> None:
         _, rows, _ = table

@@ -108,7 +108,31 @@ WRONG = {
         *["'order_id'", "`1`", "length(@)", "type(order_id)", "not_null(order_id, 'none')"],
         *["{one}", "é", " ", "[" * 5000],
     ],
-    "address": ["payments", "ftp://host/v1", "https://", "http://h /v1", "http://h/v1?key=1"],
+    "address": [
+        *[
+            "payments",
+            "ftp://host/v1",
+            "https://",
+            "http://h /v1",
+            "http://h/v1?key=1",
+            "http://h?",
+        ],
+        *[
+            "http://h/v1#a",
+            "http://:80",
+            "http://h:0",
+            "http://h:65536",
+            "http://h:port",
+            "http://[",
+        ],
+        *[
+            "http://h/é",
+            "http://h/a\nb",
+            "http://h\n",
+            "http://h..example/v1",
+            f"http://{'h' * 64}",
+        ],
+    ],
 }
 
 
@@ -356,6 +380,28 @@ def test_a_fifo_queue_is_refused_with_what_is_missing() -> None:
     (line,) = problems({"QUEUE_URL": f"{URL}.fifo"})
     assert line.startswith(f"QUEUE_URL='{URL}.fifo': a FIFO queue; ")
     assert "the order within a message group" in line
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1]:8080/v1", "https://pay.example:443", "http://bücher"]
+)
+def test_an_address_that_can_be_called(url: str) -> None:
+    assert read({**MINIMUM, "EFFECT_MODE": "key", "EFFECT_URL": url}).effect_url == url
+
+
+@pytest.mark.parametrize("name", ["EFFECT_URL", "EFECT_URL"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *["https://SECRET:SECRET@host/v1", "https://SECRET@host", "HTTPS://SECRET:SECRET@host"],
+        *["https://SECRET:a/SECRET@host", "https://SECRET:a@SECRET@host", "SECRET:SECRET@host"],
+        *["https://SECRET:a\nSECRET@host:99999/v1", "https://a:SECRET@"],
+    ],
+)
+def test_credentials_in_an_address_are_refused_and_never_printed(name: str, address: str) -> None:
+    text = "\n".join(problems({**MINIMUM, "EFFECT_MODE": "key", name: address}))
+    assert name in text
+    assert "SECRET" not in text
 
 
 def test_a_rule_says_nothing_where_one_of_its_settings_is_unreadable() -> None:

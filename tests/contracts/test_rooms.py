@@ -84,7 +84,7 @@ ROOMS = (
     room(
         "consumer/worker/outbox.py",
         "botocore.exceptions",
-        "worker.effects worker.message worker.outside worker.ports worker.writes",
+        "worker.aws worker.effects worker.message worker.outside worker.ports worker.writes",
     ),
     room(
         "consumer/worker/relay.py",
@@ -92,8 +92,8 @@ ROOMS = (
     ),
     room(
         "consumer/worker/saga.py",
-        "botocore.exceptions",
-        "worker.effects worker.journal worker.message worker.outside worker.ports worker.writes",
+        ours="worker.aws worker.effects worker.journal worker.message worker.outside worker.ports "
+        "worker.writes",
     ),
     room(
         "consumer/worker/ways.py",

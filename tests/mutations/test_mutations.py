@@ -241,8 +241,8 @@ MUTATIONS = [
         "external-effects",
         "charges per order",
         "consumer/worker/outside.py",
-        'headers["Idempotency-Key"] = request.key',
-        'headers["X-Request-Id"] = request.key',
+        'headers["Idempotency-Key"] = header_of(request.key)',
+        'headers["X-Request-Id"] = header_of(request.key)',
     ),
     Mutation(
         "an intent outside the transaction",
@@ -257,9 +257,9 @@ MUTATIONS = [
         "external-effects",
         "charges per order",
         "consumer/worker/relay.py",
-        "            try:\n                answer = self._call(intent.request)",
-        "            self._outbox.settle([intent])\n"
-        "            try:\n                answer = self._call(intent.request)",
+        "        try:\n            answer = self._call(intent.request)",
+        "        self._outbox.settle([intent])\n"
+        "        try:\n            answer = self._call(intent.request)",
     ),
     Mutation(
         "calls of a saga without a key",
