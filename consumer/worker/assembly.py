@@ -50,7 +50,7 @@ def run(settings: Settings, source: str) -> int:
         log.error("%s", error)
         return Exit.SETTINGS
     except Down as error:
-        log.error("cannot start on %s: %s", settings.queue_url, error)
+        log.error("cannot start: %s", error)
         return Exit.AWS
     _say_start(settings, facts, journal)
     if journal.lost:
@@ -98,20 +98,13 @@ def _connected(settings: Settings, meter: Meter, journal: Events) -> tuple["_Por
         raise Down(str(error), passing=aws.is_passing(error.__cause__ or error)) from error
     except (BotoCoreError, ValueError) as error:
         raise aws.down_by(error, Down) from error
-    try:
-        facts = ports.inbox.facts()
-    except (BotoCoreError, ClientError, Down, ValueError) as error:
-        raise _about("QUEUE_URL", error) from error
+    facts = ports.inbox.facts()
     try:
         ports.ledger.probe()
-    except Down as error:
-        raise _about(_tables(settings, None if error.passing else session), error) from error
+    except Down as down:
+        tables = _tables(settings, None if down.passing else session)
+        raise Down(f"{tables}: {down}", passing=down.passing) from down
     return ports, facts
-
-
-def _about(setting: str, error: Exception) -> Down:
-    down = error if isinstance(error, Down) else aws.down_by(error, Down)
-    return Down(f"{setting}: {down}", passing=down.passing)
 
 
 def _tables(settings: Settings, session: Any) -> str:
@@ -154,10 +147,10 @@ def _ports(settings: Settings, session: Any, meter: Meter, journal: Events) -> _
         meter.attach(client)
         return client
 
-    sqs = connect("sqs", settings.wait_time_seconds + 5)
-    access.check_region(settings.queue_url, sqs.meta.endpoint_url)
+    receiver = connect("sqs", settings.wait_time_seconds + 5)
+    access.check_region(settings.queue_url, receiver.meta.endpoint_url)
     inbox = SqsInbox(
-        sqs,
+        receiver,
         partial(connect, "sqs"),
         settings.queue_url,
         settings.visibility_timeout_seconds,

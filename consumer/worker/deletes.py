@@ -59,6 +59,11 @@ class Deletes:
         """How many messages are completed and perhaps not deleted."""
         return len(self._open)
 
+    def left(self) -> list[Message]:
+        """What is completed and perhaps not deleted."""
+        with self._lock:
+            return [one.message for one in self._open.values()]
+
     def hurry(self, deadline: float) -> None:
         """A stop: nothing is tried after this moment of the monotonic clock but for a last time."""
         self._end = deadline

@@ -247,10 +247,12 @@ class Loop:
             self._parts.tally.count("abandoned")
             self._parts.journal.event("abandoned", message)
             log.warning(LEFT[progress], message.id, self._grace)
+        for message in self._parts.pipeline.deletes.left():
+            log.warning(LEFT[Progress.COMPLETED], message.id, self._grace)
         for message in self._parts.holdings.unreturned():
             log.warning(
-                "message %s was not begun, and SQS did not confirm that it is given back; it comes "
-                "back when its visibility timeout expires",
+                "message %s is not completed, and SQS did not confirm that it is given back; it "
+                "comes back when its visibility timeout expires",
                 message.id,
             )
 

@@ -24,6 +24,7 @@ from worker.message import Message
 from worker.ports import LedgerDown, QueueFacts
 from worker.settings import read
 
+QUICK = {"SLEEP_MIN_SECONDS": "0", "SLEEP_MAX_SECONDS": "0"}
 TABLES = {"MESSAGE_STATUS_TABLE": "status", "MESSAGE_COMPLETED_TABLE": "completed"}
 
 
@@ -122,7 +123,6 @@ def test_a_ledger_that_cannot_be_used_is_found_before_anything_is_received(
     run.ledger.down = {"probe"}
     assert run(**TABLES) == Exit.AWS
     assert run.inbox.asked == []
-    assert "cannot start on http://localhost/0/q: " in caplog.text
     assert "MESSAGE_STATUS_TABLE='status', MESSAGE_COMPLETED_TABLE='completed': " in caplog.text
     assert "probe does not answer" in caplog.text
 
@@ -207,6 +207,27 @@ def somewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[Somewhere]:
         yield Somewhere(monkeypatch)
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+def test_a_credential_source_that_fails_in_mid_run_ends_nothing(
+    somewhere: Somewhere, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A token file that is away during its rotation: more receives fail than errors end a lane."""
+    boto3.client("sqs", "us-west-1").send_message(QueueUrl=somewhere.url, MessageBody="{}")
+    monkeypatch.setattr("worker.assembly.threading", SimpleNamespace(Event=Impatient))
+    real, failures = botocore.client.BaseClient._make_api_call, []  # type: ignore[attr-defined]
+
+    def call(client: Any, name: str, request: Any) -> Any:
+        if name == "ReceiveMessage" and len(failures) < 2 * MOST_ERRORS:
+            failures.append(name)
+            raise FileNotFoundError(2, "No such file or directory", "/var/run/token")
+        return real(client, name, request)
+
+    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", call)
+    assert somewhere(MESSAGE_LIMIT="1", IDLE_TIMEOUT_SECONDS="0", **QUICK) == Exit.OK
+    assert len(failures) == 2 * MOST_ERRORS
+    assert "/var/run/token" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 @pytest.mark.parametrize("missing", TABLES)

@@ -397,7 +397,7 @@ class TestLoop:
         assert ("shorten the work" in line) == (hanging == "work")
         (line,) = [text for text in caplog.messages if "message b " in text]
         begun = hanging == "delete"  # the delete is of both
-        assert ("not begun, and SQS did not confirm that it is given back" in line) != begun
+        assert ("not completed, and SQS did not confirm that it is given back" in line) != begun
 
     def test_an_idle_consumer_stops_at_once(self) -> None:
         consumer = Consumer()
