@@ -101,7 +101,6 @@ WRONG = {
         "https://host/1/q/",
         "https://host/1/q?x=1",
         "https://host/1/q\n",
-        "https://user:password@host/1/q",
     ],
     "expression": [
         *["[order_id, action", "order id", "order-id", "nosuch(order_id)", "join(order_id)"],
@@ -389,7 +388,7 @@ def test_an_address_that_can_be_called(url: str) -> None:
     assert read({**MINIMUM, "EFFECT_MODE": "key", "EFFECT_URL": url}).effect_url == url
 
 
-@pytest.mark.parametrize("name", ["EFFECT_URL", "EFECT_URL"])
+@pytest.mark.parametrize("name", ["EFFECT_URL", "EFECT_URL", "QUEUE_URL"])
 @pytest.mark.parametrize(
     "address",
     [
