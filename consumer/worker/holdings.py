@@ -67,6 +67,7 @@ class Holdings:
         self._returning: dict[str, Message] = {}
         self._lost: set[str] = set()  # not to be extended any more: it ran out, or the limit came
         self._closed = False
+        self._next_keep = 0.0
         self._sending = Lock()  # one change of visibility at a time: see `give_back`
 
     def hold(self, messages: Sequence[Message]) -> list[Message]:
@@ -174,8 +175,11 @@ class Holdings:
         return any(self.overdue(message) > -self._visibility / 2 for message in messages)
 
     def keep(self) -> None:
-        """Extend everything in hand if part of it is due."""
-        if self.is_due(self._extensible()):
+        """Extend everything in hand if part of it is due; where that fails, again after a tenth of
+        the visibility timeout."""
+        now = time.monotonic()
+        if now >= self._next_keep and self.is_due(self._extensible()):
+            self._next_keep = now + self._visibility / 10
             self.extend()
 
     def extend(self) -> None:

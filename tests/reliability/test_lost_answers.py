@@ -80,13 +80,6 @@ def test_found_again_by_the_sdk(name, run_consumer, queue_set, network, journal)
 
 
 @pytest.mark.parametrize("name", LOST)
-def test_found_again_by_the_ledger(name, run_consumer, queue_set, network, journal) -> None:
+def test_found_again_by_our_next_try(name, run_consumer, queue_set, network, journal) -> None:
     """All of the SDK's answers lost, and one of our next try: a new call, with a new token."""
-    _lose(
-        name,
-        SDK_TRIES if name == "delete" else SDK_TRIES + 1,
-        run_consumer,
-        queue_set,
-        network,
-        journal,
-    )
+    _lose(name, SDK_TRIES + 1, run_consumer, queue_set, network, journal)
