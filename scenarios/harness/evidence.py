@@ -67,6 +67,7 @@ def load(folder: Path) -> History:
         scripts=tuple(read_journal(path) for path in sorted(folder.glob("script-*.jsonl"))),
         scaling=tuple(Tick(**row) for row in _lines(folder / "scaling.jsonl")),
         signals=signals,
+        refuses_stale_handles=bool(about.get("refuses_stale_handles")),
         problems=None if problems is None else tuple(problems),
     )
 

@@ -18,9 +18,9 @@ from harness.deliveries import (
 )
 from harness.findings import Asked, numbers, question, some, span, table, trace
 from harness.history import Event, History, Signalled, Witness
-from harness.scenario import Finding
+from harness.scenario import MAX_RECEIVES, Finding
 
-__all__ = ["given_back_at_once", "hidden_until_it_ran_out", "sooner"]
+__all__ = ["given_back_at_once", "given_back_on_arrival", "hidden_until_it_ran_out", "sooner"]
 
 JOURNALS = (Witness.PRODUCER, Witness.CONSUMERS)
 
@@ -103,6 +103,37 @@ def _delay(one: Held) -> float:
 
 def _visible_at(events: Sequence[Event]) -> float:
     return max(float(e.data["visible_at"]) for e in events if "visible_at" in e.data)
+
+
+@question(
+    "given back on arrival",
+    "what a stopping consumer's open long poll still brings is given back and not worked on",
+    *JOURNALS,
+    Witness.CHILDREN,
+)
+def given_back_on_arrival(asked: Asked, history: History) -> Finding:
+    """But for a final receive: given back, the message would go to the DLQ (quirk 4)."""
+    arrived = [
+        (event, journal)
+        for stop in history.signals
+        for journal in history.consumers
+        if journal.name == stop.name
+        for event in journal.events
+        if event.name == "received" and event.t > stop.t and event.id in history.keys
+    ]
+    spare = [(e, j) for e, j in arrived if e.data["receive_count"] < MAX_RECEIVES]
+    if not spare:
+        return asked.unknown("nothing arrived after the signal", history.folder)
+    faults = {e.id or "": fault for e, j in spare if (fault := _kept_on_arrival(e, j.events))}
+    wrong = [f"{key}: {fault}" for key, fault in faults.items()]
+    return asked.judged(wrong, history, list(faults), f"{len(spare)} arrived, all given back")
+
+
+def _kept_on_arrival(received: Event, events: Sequence[Event]) -> str:
+    names = [event.name for event in events if event.delivery == received.delivery]
+    if "work_started" in names or "claimed" in names:
+        return f"received by {received.who} after the signal, and taken into work"
+    return "" if "released" in names else f"kept by {received.who} though it was to stop"
 
 
 @question(

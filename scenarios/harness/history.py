@@ -151,6 +151,9 @@ class History:
     signals: tuple[Signalled, ...] = ()
     services: tuple[Journal, ...] = ()  # the ledgers of the services outside
     scripts: tuple[Journal, ...] = ()  # what programs of scripts/ wrote that were a step
+    refuses_stale_handles: bool = False
+    """Whether the queue refuses a delete with the receipt handle of an earlier receive. AWS may
+    accept it (quirk 3); the local stack was seen to refuse it."""
     problems: tuple[str, ...] | None = None  # what the runner waited for or asked in vain
 
     @property

@@ -77,6 +77,11 @@ class Target:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What each set should be (output `settings`), for `make validate`."""
 
+    @property
+    def is_ministack(self) -> bool:
+        """Whether MiniStack answers there, whose way with expired receipt handles is known."""
+        return is_ministack(self.environment.get("AWS_ENDPOINT_URL", ""))
+
 
 @dataclass(frozen=True)
 class Clients:
@@ -198,11 +203,22 @@ def _local_endpoint(state: Path) -> str | None:
     """The endpoint of the stack that this folder records, if it answers."""
     try:
         port = int(json.loads((state / "ministack.json").read_text())["port"])
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with direct.open(f"http://127.0.0.1:{port}/_ministack/health", timeout=3):
-            return f"http://127.0.0.1:{port}"
-    except (OSError, HTTPException, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+    endpoint = f"http://127.0.0.1:{port}"
+    return endpoint if is_ministack(endpoint) else None
+
+
+def is_ministack(endpoint: str) -> bool:
+    """Whether MiniStack answers at this endpoint; no other address than this machine's is asked."""
+    if not _on_this_machine(endpoint):
+        return False
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(f"{endpoint}/_ministack/health", timeout=3):
+            return True
+    except (OSError, HTTPException, ValueError):
+        return False
 
 
 def _read_outputs(path: Path) -> Any:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from harness import deliveries
+from harness.delivery_rules import DELIVERY_RULES
 from harness.findings import Asked, question, trace
 from harness.history import Child, Event, History, Journal, Row, Witness
 from harness.scenario import Finding
@@ -299,4 +300,5 @@ ALWAYS = (
     attempts_are_deliveries(),
     deliveries_recorded(),
     deleted_after_completion(),
+    *DELIVERY_RULES,
 )

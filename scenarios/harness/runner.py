@@ -150,6 +150,7 @@ def _stage(
         "target_latency": next(
             (step.target_latency for step in scenario.when if isinstance(step, KeepUp)), None
         ),
+        "refuses_stale_handles": shared.target.is_ministack,
         "options": asdict(shared.options),
         "began": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }

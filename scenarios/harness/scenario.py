@@ -104,7 +104,8 @@ class Consume:
     until a goal is reached: which messages a receive brings, and how many, is up to SQS (quirk 21).
     `before_sending` has them polling before the first message is sent. One that `stays` is not
     waited for: the next steps go on beside it. `interrupts` names a signal for each arm: once these
-    are up, each one that stays gets it, and these take over.
+    are up, each one that stays gets it, and these take over. One that is `stopped_before_sending`
+    gets SIGTERM while it waits in a long poll, before the first message is sent.
     """
 
     consumers: int
@@ -112,10 +113,11 @@ class Consume:
     restarts: bool | Goal
     before_sending: bool
     stays: bool
+    stopped_before_sending: bool
     interrupts: Mapping[str, str]
     settings: tuple[tuple[str, Setting], ...]
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a word that a case may use
         self,
         consumers: int = 1,
         *,
@@ -123,6 +125,7 @@ class Consume:
         restarts: bool | Goal = False,
         before_sending: bool = False,
         stays: bool = False,
+        stopped_before_sending: bool = False,
         interrupts: Mapping[str, str] | None = None,
         **settings: Setting,
     ) -> None:
@@ -134,6 +137,7 @@ class Consume:
         object.__setattr__(self, "restarts", restarts)
         object.__setattr__(self, "before_sending", before_sending)
         object.__setattr__(self, "stays", stays)
+        object.__setattr__(self, "stopped_before_sending", stopped_before_sending)
         object.__setattr__(self, "interrupts", interrupts or {})
         object.__setattr__(self, "settings", tuple(settings.items()))
 

@@ -26,6 +26,8 @@ from harness.scenario import (
 from harness.stage import Stage
 
 Stay = tuple[Consume, list[Running]]
+POLL_OPENS_SECONDS = 1.0
+"""From a consumer's first journal line to its first long poll, which no witness shows."""
 
 
 def play(stage: Stage) -> None:
@@ -45,6 +47,7 @@ def _play_arm(stage: Stage) -> None:
         if isinstance(step, Consume) and step.before_sending
     }
     early = dict(zip(first, _start_consumers(stage, *first.values()), strict=True))
+    _stop_early(stage, [early[n] for n, step in first.items() if step.stopped_before_sending])
     if not isinstance(steps[0], KeepUp):
         _send(stage)
     staying: list[Stay] = []
@@ -57,6 +60,13 @@ def _play_arm(stage: Stage) -> None:
                 _play_step(stage, step)
     for stays, running in staying:
         _end_stay(stage, stays, running)
+
+
+def _stop_early(stage: Stage, stopped: list[list[Running]]) -> None:
+    if stopped:
+        stage.pause(POLL_OPENS_SECONDS)
+    for child in chain(*stopped):
+        stage.interrupt(child, signal.SIGTERM)
 
 
 def _begin(stage: Stage, step: Consume, running: list[Running], staying: list[Stay]) -> None:

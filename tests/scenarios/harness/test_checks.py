@@ -25,8 +25,15 @@ from harness.checks import (
     worked_by,
 )
 from harness.deliveries import with_deaths
+from harness.delivery_rules import (
+    deletes_are_true,
+    extended_while_held,
+    given_back_or_worked_on,
+    records_outlive_messages,
+    rows_name_their_owner,
+)
 from harness.findings import ask, worst
-from harness.history import Child, Held, History, Sample, Signalled, Tick, Witness
+from harness.history import Child, Held, History, Journal, Sample, Signalled, Tick, Witness
 from harness.invariants import (
     attempts_are_deliveries,
     conservation,
@@ -131,6 +138,29 @@ def torn_producer(history: History) -> History:
     return replace(history, producer=replace(history.producer, torn="line 3 is torn"))
 
 
+def stopped(tell: Any, *names: str) -> History:
+    """`a` is received, and then these events are written of its delivery."""
+    later = [(name, "a", 1.1 + place / 10, {}) for place, name in enumerate(names)]
+    later = [(n, k, t, {"visible_at": t + 2} if n == "extended" else d) for n, k, t, d in later]
+    return tell.told(tell.done("a")[0], *later)
+
+
+def overlapping(tell: Any, *, refuses: bool) -> History:
+    """consumer-2 receives `a` before consumer-1 says that it deleted it."""
+    first = [*tell.done("a")[:4], ("deleted", "a", 4.0, {})]
+    second = tell.done("a", 3.5, receive_count=2)[:1]
+    return tell.good(
+        consumers=(tell.journal("consumer-1", *first), tell.journal("consumer-2", *second)),
+        refuses_stale_handles=refuses,
+    )
+
+
+def named(tell: Any) -> Journal:
+    """The good journal, with the MessageId in each event."""
+    told = [(name, key, t, {**data, "sqs_id": "m-a"}) for name, key, t, data in tell.done("a")]
+    return tell.journal("consumer-1", *told)
+
+
 Tell = Callable[[Any], History]
 CASES: list[tuple[Check, Tell, Tell, Tell]] = [
     (
@@ -186,6 +216,36 @@ CASES: list[tuple[Check, Tell, Tell, Tell]] = [
         died,
         lambda tell: tell.told(*tell.done("a")[:3], tell.done("a")[4]),
         lambda tell: tell.good(status=None),
+    ),
+    (
+        given_back_or_worked_on(),
+        lambda tell: stopped(tell, "work_started", "worked", "released"),
+        lambda tell: stopped(tell, "work_started", "released", "worked"),
+        lambda tell: torn(tell.good()),
+    ),
+    (
+        extended_while_held(),
+        lambda tell: stopped(tell, "extended", "rejected", "extended"),
+        lambda tell: stopped(tell, "extended", "rejected", "extended", "extended"),
+        lambda tell: torn(tell.good()),
+    ),
+    (
+        deletes_are_true(),
+        died,
+        lambda tell: overlapping(tell, refuses=True),
+        lambda tell: tell.good(left=(replace(HELD, sqs_id="m-a"),), consumers=(named(tell),)),
+    ),
+    (
+        records_outlive_messages(),
+        lambda tell: tell.good(status={"a": tell.row(expires_at=1.3 + 45 * 86400)}),
+        lambda tell: tell.good(status={"a": tell.row(expires_at=1.3 + 45 * 3600)}),
+        lambda tell: tell.good(status=None),
+    ),
+    (
+        rows_name_their_owner(),
+        lambda tell: tell.good(status={"a": tell.row(claim="consumer-1-a")}),
+        lambda tell: tell.good(status={"a": tell.row(claim="consumer-2-a")}),
+        lambda tell: torn(tell.good()),
     ),
     (
         all_completed(),
@@ -350,6 +410,25 @@ def test_no_check_passes_without_a_witness_it_reads(
             lambda t: t.good(completed={"a": {"completed_at": 3.3}}),
             "a: record written 2.0 s after the effect",
         ),
+        (
+            deletes_are_true(),
+            lambda t: t.good(
+                left=(replace(HELD, sqs_id="m-a"),),
+                consumers=(named(t),),
+                refuses_stale_handles=True,
+            ),
+            "a: called deleted and still there",
+        ),
+        (
+            given_back_or_worked_on(),
+            lambda t: stopped(t, "released", "work_started"),
+            "a: worked on after it was given back by consumer-1",
+        ),
+        (
+            rows_name_their_owner(),
+            lambda t: t.told(*t.done("a")[:2], status={"a": {"status": "STARTED", "claim": "x"}}),
+            "a: the row names x, not consumer-1-a",
+        ),
         (poison_dead_lettered(), lambda t: poisoned(t, dlq=()), "not in the DLQ"),
         (
             poison_dead_lettered(),
@@ -420,6 +499,22 @@ def test_a_given_back_message_may_return_at_once(tell: Any) -> None:
         consumers=(tell.journal("consumer-1", *told), tell.journal("consumer-2", *again))
     )
     assert ask(redelivered_after_visibility(), history).verdict is PASS
+
+
+def test_on_aws_a_delete_with_an_expired_handle_proves_nothing(tell: Any) -> None:
+    assert ask(deletes_are_true(), overlapping(tell, refuses=False)).verdict is PASS
+
+
+def test_a_claim_that_a_crash_may_have_hidden_leaves_the_owner_open(tell: Any) -> None:
+    hidden = ("received", "a", 4.0, {"receive_count": 2, "visible_at": 6.0, "sent": 0.1})
+    history = tell.good(
+        consumers=(
+            tell.journal("consumer-1", *tell.done("a")[:2]),
+            tell.journal("consumer-2", hidden),
+        ),
+        status={"a": {"status": "STARTED", "claim": "consumer-2-a"}},
+    )
+    assert ask(rows_name_their_owner(), history).verdict is PASS
 
 
 def test_messages_of_another_run_are_not_looked_at(tell: Any) -> None:

@@ -11,7 +11,12 @@ import pytest
 from harness import handover
 from harness.deliveries import with_deaths
 from harness.findings import ask
-from harness.handover import given_back_at_once, hidden_until_it_ran_out, sooner
+from harness.handover import (
+    given_back_at_once,
+    given_back_on_arrival,
+    hidden_until_it_ran_out,
+    sooner,
+)
 from harness.history import Child, Event, History, Journal, Signalled, Witness
 from harness.scenario import Check, Verdict
 
@@ -49,6 +54,15 @@ def stopped(
         signals=(Signalled(SIGNAL_AT, "consumer-1", "SIGTERM"),),
     )
     return replace(history, **changes)
+
+
+def arriving(tell: Any, *fate: tuple[str, dict[str, Any]], count: int = 1) -> History:
+    """`a` arrives at consumer-1 after it was told to stop; this is what becomes of it there."""
+    told = [(name, "a", 2.6 + place / 10, data) for place, (name, data) in enumerate(fate)]
+    return tell.good(
+        consumers=(tell.journal("consumer-1", received("a", 2.5, count), *told),),
+        signals=(Signalled(SIGNAL_AT, "consumer-1", "SIGTERM"),),
+    )
 
 
 def killed(tell: Any, again: float = VISIBLE_AT, heir: str = "consumer-4") -> History:
@@ -89,6 +103,12 @@ CASES: list[tuple[Check, Tell, Tell, Tell]] = [
         killed,
         lambda tell: killed(tell, again=3.0),
         lambda tell: replace(killed(tell), signals=()),
+    ),
+    (
+        given_back_on_arrival(),
+        lambda tell: arriving(tell, ("released", {})),
+        arriving,
+        stopped,
     ),
     (
         sooner("stopped", "killed"),
@@ -140,6 +160,13 @@ def test_no_check_passes_without_a_witness_it_reads(
 )
 def test_what_a_stop_may_do_wrong(changes: dict[str, Any], said: str, tell: Any) -> None:
     assert ask(given_back_at_once("stopped"), stopped(tell, **changes)).seen == said
+
+
+def test_a_final_receive_may_be_worked_on_at_a_stop(tell: Any) -> None:
+    final = arriving(tell, ("claimed", {}), ("work_started", {}), count=2)
+    assert ask(given_back_on_arrival(), final).verdict is UNKNOWN
+    early = arriving(tell, ("claimed", {}), ("released", {}))
+    assert "taken into work" in ask(given_back_on_arrival(), early).seen
 
 
 def test_what_nobody_received_again_is_named(tell: Any) -> None:
