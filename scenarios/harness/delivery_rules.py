@@ -72,6 +72,27 @@ def extended_while_held(asked: Asked, history: History) -> Finding:
 
 
 @question(
+    "completed after its work",
+    "each effect made by a delivery whose work had ended well",
+    Witness.PRODUCER,
+    Witness.CONSUMERS,
+)
+def completed_after_its_work(asked: Asked, history: History) -> Finding:
+    """Whether an earlier delivery ended its work is something that no consumer can know."""
+    faults = []
+    for received, events in _deliveries(history):
+        names = [event.name for event in events]
+        effect = next(
+            (n for n, e in enumerate(events) if e.name == "completed" and e.data.get("effect")),
+            None,
+        )
+        if effect is not None and "worked" not in names[:effect]:
+            faults.append((received, "completed without its work"))
+    wrong = [f"{event.id}: {fault} by {event.who}" for event, fault in faults]
+    return asked.judged(wrong, history, _ids(faults), "every effect after its work")
+
+
+@question(
     "deletes are true",
     "what a consumer calls deleted is gone, and was still its own to delete",
     Witness.PRODUCER,
@@ -201,6 +222,7 @@ def _ids(faults: Sequence[tuple[Event, str]]) -> list[str]:
 DELIVERY_RULES = (
     given_back_or_worked_on(),
     extended_while_held(),
+    completed_after_its_work(),
     deletes_are_true(),
     records_outlive_messages(),
     rows_name_their_owner(),

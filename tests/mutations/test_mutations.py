@@ -421,6 +421,104 @@ MUTATIONS = [
         "digest = :digest, claim = :claim, last_claimed_at = :now, ",
         "digest = :digest, claim = if_not_exists(claim, :claim), last_claimed_at = :now, ",
     ),
+    Mutation(
+        "a heartbeat that goes on for what was rejected",
+        "partial-batch",
+        "extended while held",
+        PIPELINE,
+        (
+            "                failed.append((message, reason))\n"
+            "                self.holdings.drop([message])"
+        ),
+        "                failed.append((message, reason))",
+    ),
+    Mutation(
+        "a rejected message is deleted",
+        "poison",
+        "poison dead-lettered",
+        PIPELINE,
+        ("                failed.append((message, reason))\n"),
+        (
+            "                failed.append((message, reason))\n"
+            "                wave.done.add(message)\n"
+        ),
+    ),
+    Mutation(
+        "a rejected message is given back in secret",
+        "poison",
+        "redelivered after visibility",
+        PIPELINE,
+        ("                failed.append((message, reason))\n"),
+        (
+            "                failed.append((message, reason))\n"
+            "                self.deletes._inbox.release([message])\n"
+        ),
+    ),
+    Mutation(
+        "what is found done is not deleted",
+        "side-effects",
+        "conservation",
+        PIPELINE,
+        (
+            "            self.holdings.note(message, Progress.COMPLETED)\n"
+            "            wave.done.add(message)\n"
+            "\n"
+            "    def _leave_changed"
+        ),
+        ("            self.holdings.note(message, Progress.COMPLETED)\n\n    def _leave_changed"),
+    ),
+    Mutation(
+        "a second receive is completed without its work",
+        "crash",
+        "completed after its work",
+        PIPELINE,
+        ('        self.journal.event("work_started", message)\n'),
+        (
+            "        if message.receive_count > 1:\n"
+            "            return None\n"
+            '        self.journal.event("work_started", message)\n'
+        ),
+    ),
+    Mutation(
+        "the cache takes another body for the same message",
+        "business-idempotency",
+        "ends per order",
+        "consumer/worker/cache.py",
+        "            if self._ids.get(message_id) != digest:",
+        "            if message_id not in self._ids:",
+    ),
+    Mutation(
+        "a stop that goes on receiving",
+        "graceful-shutdown",
+        "given back at once",
+        LOOP,
+        ("        self._parts.turnstile.close(reason)\n"),
+        "",
+    ),
+    Mutation(
+        "a stop that gives back late",
+        "graceful-shutdown",
+        "given back at once",
+        INBOX,
+        "        return self._set_visibility(messages, 0)",
+        "        return self._set_visibility(messages, 5)",
+    ),
+    Mutation(
+        "an effect that counts twice",
+        "happy",
+        "effects per message",
+        ROWS,
+        "_ONE = {",
+        '_ONE = {"N": "2"} or {',
+    ),
+    Mutation(
+        "the MessageId is the id",
+        "redrive",
+        "ids survive the move",
+        INBOX,
+        "            id=identity.id,",
+        '            id=raw["MessageId"],',
+    ),
 ]
 
 

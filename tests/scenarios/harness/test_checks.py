@@ -26,6 +26,7 @@ from harness.checks import (
 )
 from harness.deliveries import with_deaths
 from harness.delivery_rules import (
+    completed_after_its_work,
     deletes_are_true,
     extended_while_held,
     given_back_or_worked_on,
@@ -227,6 +228,12 @@ CASES: list[tuple[Check, Tell, Tell, Tell]] = [
         extended_while_held(),
         lambda tell: stopped(tell, "extended", "rejected", "extended"),
         lambda tell: stopped(tell, "extended", "rejected", "extended", "extended"),
+        lambda tell: torn(tell.good()),
+    ),
+    (
+        completed_after_its_work(),
+        twice,
+        lambda tell: tell.told(*tell.done("a")[:2], *tell.done("a")[3:]),
         lambda tell: torn(tell.good()),
     ),
     (
