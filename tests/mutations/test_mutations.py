@@ -490,7 +490,7 @@ MUTATIONS = [
     Mutation(
         "a stop that goes on receiving",
         "graceful-shutdown",
-        "given back at once",
+        "processes ended as declared",
         LOOP,
         ("        self._parts.turnstile.close(reason)\n"),
         "",
