@@ -2,12 +2,23 @@
 
 from harness.checks import all_completed, dlq_holds, queue_empty
 from harness.outside import charges_per_order
-from harness.scenario import CRASHED, Address, Consume, Each, Given, Scenario, Service
+from harness.scenario import (
+    CRASHED,
+    Address,
+    AwaitDelivery,
+    Consume,
+    Each,
+    Given,
+    Scenario,
+    Service,
+)
 
+TRANSACTIONS = {"USE_TRANSACTIONAL_WRITES": 1}
 POINTS = Each("before-charge", "after-charge", "after-complete")
 
 # For each way five orders: three whose consumer crashes, one whose charge is late while its message
-# is delivered again, and one that meets nothing. Only `outbox` needs the transaction.
+# is delivered again, and one that meets nothing. Only `outbox` needs the transaction. The service
+# of the consumer that finishes its orders turns each first call away: the relay has to ask again.
 SCENARIO = Scenario(
     name="external-effects",
     proves="of four ways to charge an order only an idempotency key and an outbox charge it once, "
@@ -16,8 +27,8 @@ SCENARIO = Scenario(
     services=[Service("payments", "shop")],
     given=Given(messages=5),
     arms={
-        way: {"EFFECT_MODE": way, "EFFECT_URL": Address("payments"), "USE_TRANSACTIONAL_WRITES": 1}
-        for way in ("naive", "check", "key", "outbox")
+        way: {"EFFECT_MODE": way, "EFFECT_URL": Address("payments", path), **TRANSACTIONS}
+        for way, path in (("naive", ""), ("check", ""), ("key", ""), ("outbox", "/unsteady"))
     },
     when=[
         Consume(
@@ -31,11 +42,13 @@ SCENARIO = Scenario(
         Consume(
             before_sending=True,
             exits=CRASHED,
+            EFFECT_URL=Address("payments"),
             CRASH_AT=POINTS,
             MESSAGE_LIMIT=1,
             VISIBILITY_TIMEOUT_SECONDS=1,
         ),
-        Consume(VISIBILITY_TIMEOUT_SECONDS=20),
+        Consume(stays=True, VISIBILITY_TIMEOUT_SECONDS=20),
+        AwaitDelivery("outbox"),
     ],
     then=[
         all_completed(),

@@ -165,6 +165,13 @@ class AwaitWork:
 
 
 @dataclass(frozen=True)
+class AwaitDelivery:
+    """Wait until every message of the arm is settled, and its outbox has delivered each intent."""
+
+    arm: str
+
+
+@dataclass(frozen=True)
 class KeepUp:
     """Flood the queue, add consumers by the backlog rule (harness/scaling.py), then drain."""
 
@@ -194,7 +201,7 @@ class RunScript:
         object.__setattr__(self, "exits", exits)
 
 
-Step = Consume | AwaitRedelivery | AwaitWork | KeepUp | RunScript
+Step = Consume | AwaitDelivery | AwaitRedelivery | AwaitWork | KeepUp | RunScript
 
 
 class Verdict(StrEnum):

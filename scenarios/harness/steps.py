@@ -7,6 +7,7 @@ import time
 from itertools import chain
 
 from harness.deliveries import in_work
+from harness.evidence import producer_name
 from harness.flood import keep_up
 from harness.infra import SetupError
 from harness.journals import used_up_ids
@@ -15,6 +16,7 @@ from harness.scenario import (
     CRASHED,
     MAX_RECEIVES,
     OK,
+    AwaitDelivery,
     AwaitRedelivery,
     AwaitWork,
     Consume,
@@ -84,6 +86,8 @@ def _play_step(stage: Stage, step: Step) -> None:
     match step:
         case AwaitWork():
             _await_work(stage, step)
+        case AwaitDelivery():
+            _await_delivery(stage, step)
         case AwaitRedelivery():
             _await_redelivery(stage)
         case KeepUp():
@@ -109,6 +113,19 @@ def _await_work(stage: Stage, step: AwaitWork) -> None:
         return f"{busy} are" if busy < messages else ""
 
     stage.wait_until(f"{messages} messages to be in work", pending)
+
+
+def _await_delivery(stage: Stage, step: AwaitDelivery) -> None:
+    def pending() -> str:
+        if open_ := _counted(stage):
+            return open_
+        if stage.arm != step.arm:
+            return ""
+        sent = {event.id for event in stage.tails[producer_name(stage.arm)].read()} - {None}
+        left = sent - {event.id for event in stage.events() if event.name == "delivered"}
+        return f"{len(left)} are not delivered" if left else ""
+
+    stage.wait_until("every message to settle and be delivered", pending)
 
 
 def _still_running(running: list[Running]) -> str:

@@ -3,7 +3,8 @@
 POST /ACTION {"order", "amount"} has an effect each time, unless an Idempotency-Key says that it was
 asked before: then the answer of that time is given again. GET /ACTION/ORDER says how often it was
 done. Under /late an effect is held back until somebody else asks about the order: a slow service,
-in which another delivery surely overtakes. Every effect is a line of JOURNAL_PATH before it is
+in which another delivery surely overtakes. Under /unsteady the first request for an action on an
+order is answered with 503 and has no effect. Every effect is a line of JOURNAL_PATH before it is
 answered, and no line is ever changed. It knows nothing of queues, consumers or scenarios.
 """
 
@@ -24,7 +25,7 @@ from typing import Any
 from urllib.parse import unquote
 
 HOLD_SECONDS = 20.0  # at most, should nobody else ask
-LATE = "/late"
+LATE, UNSTEADY = "/late", "/unsteady"
 
 
 class Ledger:
@@ -48,6 +49,7 @@ class Shop:
         self._asked: Counter[str] = Counter()  # of an order
         self._done: Counter[tuple[str, str]] = Counter()  # (action, order)
         self._answers: dict[str, HTTPStatus | None] = {}  # by key, None while it is open
+        self._turned_away: set[tuple[str, str]] = set()  # (action, order)
 
     def ask(self, action: str, order: str, amount: int, key: str, *, late: bool) -> HTTPStatus:
         """The answer to a request for an action."""
@@ -71,6 +73,15 @@ class Shop:
                 self._answers[key] = status
             self._changed.notify_all()
             return status
+
+    def turns_away(self, action: str, order: str) -> bool:
+        """Whether this is the first request of an unsteady service for this."""
+        with self._changed:
+            if (action, order) in self._turned_away:
+                return False
+            self._turned_away.add((action, order))
+            self._ledger.line("unavailable", id=order, action=action)
+            return True
 
     def look(self, action: str, order: str) -> int:
         """How often it was done, as far as is known now."""
@@ -117,18 +128,22 @@ class Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length", 0))
         body = json.loads(self.rfile.read(length))
         key = self.headers.get("Idempotency-Key", "")
-        late, action = self._path()
+        kind, action = self._path()
         order, amount = body["order"], body["amount"]
-        status = self.server.shop.ask(action, order, amount, key, late=late)
+        if kind == UNSTEADY and self.server.shop.turns_away(action, order):
+            status = HTTPStatus.SERVICE_UNAVAILABLE
+        else:
+            status = self.server.shop.ask(action, order, amount, key, late=kind == LATE)
         self._answer(status, {"order": order, "action": action})
 
     def do_GET(self) -> None:
         action, _, order = self._path()[1].partition("/")
         self._answer(HTTPStatus.OK, self.server.shop.look(action, unquote(order)))
 
-    def _path(self) -> tuple[bool, str]:
-        late = self.path.startswith(LATE + "/")
-        return late, self.path.removeprefix(LATE if late else "").strip("/")
+    def _path(self) -> tuple[str, str]:
+        """What kind of service is asked, '' for a good one, and for what."""
+        kind = next((k for k in (LATE, UNSTEADY) if self.path.startswith(f"{k}/")), "")
+        return kind, self.path.removeprefix(kind).strip("/")
 
     def _answer(self, status: HTTPStatus, found: object) -> None:
         text = json.dumps(found).encode()

@@ -426,32 +426,26 @@ MUTATIONS = [
         "partial-batch",
         "extended while held",
         PIPELINE,
-        (
-            "                failed.append((message, reason))\n"
-            "                self.holdings.drop([message])"
-        ),
-        "                failed.append((message, reason))",
+        "            failed.append((message, reason))\n            self.holdings.drop([message])",
+        "            failed.append((message, reason))",
     ),
     Mutation(
         "a rejected message is deleted",
         "poison",
         "poison dead-lettered",
         PIPELINE,
-        ("                failed.append((message, reason))\n"),
-        (
-            "                failed.append((message, reason))\n"
-            "                wave.done.add(message)\n"
-        ),
+        "            failed.append((message, reason))\n",
+        ("            failed.append((message, reason))\n            wave.done.add(message)\n"),
     ),
     Mutation(
         "a rejected message is given back in secret",
         "poison",
         "redelivered after visibility",
         PIPELINE,
-        ("                failed.append((message, reason))\n"),
+        "            failed.append((message, reason))\n",
         (
-            "                failed.append((message, reason))\n"
-            "                self.deletes._inbox.release([message])\n"
+            "            failed.append((message, reason))\n"
+            "            self.deletes._inbox.release([message])\n"
         ),
     ),
     Mutation(
@@ -488,14 +482,6 @@ MUTATIONS = [
         "            if message_id not in self._ids:",
     ),
     Mutation(
-        "a stop that goes on receiving",
-        "graceful-shutdown",
-        "processes ended as declared",
-        LOOP,
-        ("        self._parts.turnstile.close(reason)\n"),
-        "",
-    ),
-    Mutation(
         "a stop that gives back late",
         "graceful-shutdown",
         "given back at once",
@@ -518,6 +504,17 @@ MUTATIONS = [
         INBOX,
         "            id=identity.id,",
         '            id=raw["MessageId"],',
+    ),
+    Mutation(
+        "a relay that settles what was never answered",
+        "external-effects",
+        "charges per order",
+        "consumer/worker/relay.py",
+        "            self._note_failure(intent, tries, error)\n            return",
+        "            self._outbox.settle([intent])\n"
+        "            del self._tries[intent]\n"
+        '            self._journal.event("delivered", id=intent.order, answer="done")\n'
+        "            return",
     ),
 ]
 
