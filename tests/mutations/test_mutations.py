@@ -455,7 +455,7 @@ MUTATIONS = [
         PIPELINE,
         (
             "            self.holdings.note(message, Progress.COMPLETED)\n"
-            "            wave.done.add(message)\n"
+            "            self.deletes.delete([message])\n"
             "\n"
             "    def _leave_changed"
         ),
