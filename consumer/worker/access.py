@@ -113,6 +113,7 @@ def check_region(queue_url: str, endpoint: str) -> None:
 def shown(text: str) -> str:
     """A text of the SDK or of AWS without what may be a credential, and without old terms."""
     text = _QUOTED.sub(r"\1 (the rest is not shown: it may hold credentials)", text)
+    text = re.sub(r"(?<=://)[^/\s]*@", "***@", text)  # user and password of a URL
     return text.replace(" for this wsdl version", "")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .access import shown
 from .env import EnvFileError, load
 from .flags import EPILOG, FLAGS, Flag
 
@@ -54,7 +55,7 @@ def read(arguments: Sequence[str], environ: MutableMapping[str, str]) -> Setting
         try:
             values[flag.name.replace("-", "_")] = None if text is None else flag.kind.parse(text)
         except ValueError:
-            problems.append(f"{name}={text!r}: must be {flag.kind.allowed}")
+            problems.append(f"{name}={shown(text or '')!r}: must be {flag.kind.allowed}")
     journal = variables.get("JOURNAL_PATH", "")
     problems += _disagreements(values, journal)
     if problems:

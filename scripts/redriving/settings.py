@@ -13,6 +13,7 @@ from typing import Any
 
 from redriving.flags import EPILOG, FLAGS, NATIVE_RATE, Flag, Verb
 from redriving.rules import Filter
+from sender.access import shown
 from sender.env import EnvFileError, load
 from worker.business import BusinessKey
 
@@ -135,7 +136,7 @@ def _values(
         try:
             values[flag.field] = flag.kind.parse(text) if text or given == "" else empty
         except ValueError:
-            problems.append(f"{name}={text!r}: must be {flag.kind.allowed}")
+            problems.append(f"{name}={shown(text)!r}: must be {flag.kind.allowed}")
     return values
 
 

@@ -237,6 +237,14 @@ def test_a_fifo_queue_is_refused_with_what_is_missing(program: Program, says: Sa
     assert "MessageGroupId" in said if program is producer else "order within a message" in said
 
 
+@programs
+def test_a_password_in_the_queue_url_is_refused_and_not_shown(program: Program, says: Says) -> None:
+    said = says(program, {"QUEUE_URL": f"https://user:{SECRET}@host/{ACCOUNT}/q", **KEYS})
+    assert NO_URL in said
+    assert "QUEUE_URL=" in said
+    assert SECRET not in said
+
+
 # Credentials
 
 SECRET = "TOPSECRETVALUE"
