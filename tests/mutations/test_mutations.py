@@ -435,7 +435,8 @@ MUTATIONS = [
         "poison dead-lettered",
         PIPELINE,
         "            failed.append((message, reason))\n",
-        ("            failed.append((message, reason))\n            wave.done.add(message)\n"),
+        "            failed.append((message, reason))\n"
+        "            self.deletes.delete([message])\n",
     ),
     Mutation(
         "a rejected message is given back in secret",
