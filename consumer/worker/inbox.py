@@ -131,6 +131,7 @@ class SqsInbox:
             deadline=time.monotonic() + self._visibility,
             business_key=identity.business_key,
             unkeyed=identity.unkeyed,
+            canonical=identity.canonical,
         )
 
 

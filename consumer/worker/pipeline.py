@@ -46,7 +46,7 @@ class Pipeline:
     def _process(self, wave: Sequence[Message], done: list[Message]) -> None:
         fresh = []
         for message in wave:
-            if self.finished.has(message.key, message.digest):
+            if self.finished.has(message.key, message.content):
                 self._note_done(message, "cached", done)
             else:
                 fresh.append(message)
@@ -122,7 +122,7 @@ class Pipeline:
             effect = completion is Completion.EFFECT
             self.journal.event("completed", message, effect=effect)
             self.tally.count(completion.value)
-            self.finished.add(message.key, message.digest)
+            self.finished.add(message.key, message.content)
             done.append(message)
 
     def _fail(self, failed: Sequence[tuple[Message, str]]) -> None:
@@ -167,7 +167,7 @@ class Pipeline:
     def _note_done(self, message: Message, event: str, done: list[Message]) -> None:
         self.journal.event(event, message)
         self.tally.count("already_done")
-        self.finished.add(message.key, message.digest)
+        self.finished.add(message.key, message.content)
         if self.holdings.start(message):
             done.append(message)
 
