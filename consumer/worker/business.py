@@ -4,12 +4,19 @@ It knows payloads and expressions, and nothing of queues or tables. plans/busine
 says which keys are the same, and why nothing falls back to the message id.
 """
 
-import json
-import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
-from .message import KEY_BYTES, KEYED, Identity, Message, digest_of, hashed, identity_of
+from .canonical import (
+    NoNumber,
+    canonical,
+    canonical_of_parsed,
+    parsed,
+    parsed_as_doubles,
+    parsed_for_functions,
+)
+from .message import KEY_BYTES, KEYED, Identity, Message, digest_of, hashed, identity_of, message_id
 from .ports import Rejected, Work
 
 SETTING = "IDEMPOTENCY_KEY"
@@ -28,6 +35,8 @@ class BusinessKey:
         self._expression = expression
         try:
             self._compiled = jmespath.compile(expression)
+            calls = _calls_a_function(self._compiled.parsed)
+            self._parse = parsed_for_functions if calls else parsed
             value = self._compiled.search({})
         except RecursionError as error:
             raise ValueError("it is nested too deeply") from error
@@ -41,23 +50,26 @@ class BusinessKey:
 
         Never raises: one body must not cost its whole batch the receive.
         """
-        own = identity_of(body, sqs_id)
         try:
-            payload = _payload(body)
-            value = self._compiled.search(payload)
+            value = self._compiled.search(_payload(self._parse, body))
             if (path := _absent(value)) is not None:
-                return self._without(own, f"{self._named(path)} is missing, null or empty")
-            rest = {name: part for name, part in payload.items() if name != "id"}
-            return Identity(own.id, digest_of(canonical(rest)), key_of(value))
+                return self._without(body, sqs_id, f"{self._named(path)} is missing, null or empty")
+            return Identity(
+                message_id(body, sqs_id),
+                _digest(_payload(parsed_as_doubles, body)),
+                canonical=_digest(_payload(parsed, body)),
+                business_key=key_of(value),
+            )
         except RecursionError:
-            return self._without(own, "the payload is nested too deeply")
+            return self._without(body, sqs_id, "the payload is nested too deeply")
         except _Unusable as error:
-            return self._without(own, str(error))
+            return self._without(body, sqs_id, str(error))
         except Exception as error:  # what a function of the expression makes of what it is given
-            return self._without(own, _told(error))
+            return self._without(body, sqs_id, _told(error))
 
-    def _without(self, own: Identity, why: str) -> Identity:
-        return Identity(own.id, own.digest, unkeyed=f"{SETTING}={self._expression!r}: {why}")
+    def _without(self, body: str, sqs_id: str, why: str) -> Identity:
+        own = identity_of(body, sqs_id)
+        return replace(own, unkeyed=f"{SETTING}={self._expression!r}: {why}")
 
     def _named(self, path: Path) -> str:
         """What is absent: by its name where the expression spells one, else by its place."""
@@ -97,15 +109,11 @@ def key_of(value: Any) -> str:
     return KEYED + (text if len(KEYED + text) <= KEY_BYTES else hashed(text))
 
 
-def canonical(value: Any) -> str:
-    """One text for one JSON value, in ASCII: names sorted, no spaces, 1.0 as 1."""
-    again = json.loads(json.dumps(value, allow_nan=False), parse_float=_number)
-    return json.dumps(again, sort_keys=True, separators=(",", ":"))
-
-
-def _payload(body: str) -> dict[str, Any]:
+def _payload(parse: Callable[[str], Any], body: str) -> dict[str, Any]:
     try:
-        payload = json.loads(body, parse_float=_number, parse_constant=_number)
+        payload = parse(body)
+    except NoNumber as error:
+        raise _Unusable(str(error)) from error
     except ValueError as error:
         raise _Unusable("the body is no JSON") from error
     if not isinstance(payload, dict):
@@ -113,12 +121,10 @@ def _payload(body: str) -> dict[str, Any]:
     return payload
 
 
-def _number(text: str) -> int | float:
-    """A number as what it is worth: 1.0 and 1e0 are 1. Without an end it is worth nothing."""
-    number = float(text)
-    if not math.isfinite(number):
-        raise _Unusable("a number in the payload is not finite")
-    return int(number) if number.is_integer() else number
+def _digest(payload: dict[str, Any]) -> str:
+    """The digest of a payload without its id, which messages of one business do not share."""
+    rest = {name: part for name, part in payload.items() if name != "id"}
+    return digest_of(canonical_of_parsed(rest))
 
 
 def _absent(value: Any) -> Path | None:
@@ -132,6 +138,12 @@ def _absent(value: Any) -> Path | None:
         if (path := _absent(part)) is not None:
             return (name, *path)
     return None
+
+
+def _calls_a_function(node: Any) -> bool:
+    if not isinstance(node, dict):  # a bound of a slice
+        return False
+    return node["type"] == "function_expression" or any(map(_calls_a_function, node["children"]))
 
 
 def _spelt(node: Any) -> str:

@@ -5,7 +5,7 @@ from threading import Lock
 
 
 class FinishedIds:
-    """A thread-safe LRU map of at most `size` ids to the digest of the body that was finished.
+    """A thread-safe LRU map of at most `size` ids to the content of the body that was finished.
 
     Size 0 remembers nothing.
     """
@@ -15,18 +15,18 @@ class FinishedIds:
         self._ids: OrderedDict[str, str] = OrderedDict()
         self._lock = Lock()
 
-    def add(self, message_id: str, digest: str) -> None:
-        """Remember an id whose completion is durably recorded, with this digest."""
+    def add(self, message_id: str, content: str) -> None:
+        """Remember an id whose completion is durably recorded, with this body."""
         with self._lock:
-            self._ids[message_id] = digest
+            self._ids[message_id] = content
             self._ids.move_to_end(message_id)
             while len(self._ids) > self._size:
                 self._ids.popitem(last=False)
 
-    def has(self, message_id: str, digest: str) -> bool:
-        """Whether this id was finished with this digest; another body is the ledger's to judge."""
+    def has(self, message_id: str, content: str) -> bool:
+        """Whether this id was finished with this body; another body is the ledger's to judge."""
         with self._lock:
-            if self._ids.get(message_id) != digest:
+            if self._ids.get(message_id) != content:
                 return False
             self._ids.move_to_end(message_id)
             return True

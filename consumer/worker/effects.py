@@ -4,10 +4,9 @@ They differ in what they ask the payment service, and know nothing of queue, tab
 fourth way makes no call here: outbox.py records an intent, relay.py delivers it.
 """
 
-import json
 from collections.abc import Callable
 
-from .message import Message
+from .message import Message, payload_of
 from .outside import Answer, Call, Request
 from .ports import Rejected, Work
 
@@ -48,10 +47,7 @@ def followed_by(work: Work, effect: Work) -> Work:
 
 def amount_of(message: Message) -> int:
     """What the order costs, in cents: the payload's `work`, 0 where there is no whole number."""
-    try:
-        payload = json.loads(message.body)
-    except (ValueError, RecursionError):
-        return 0
+    payload = payload_of(message.body)
     amount = payload.get("work") if isinstance(payload, dict) else None
     return amount if isinstance(amount, int) and not isinstance(amount, bool) else 0
 

@@ -196,6 +196,7 @@ class SqsInbox:
             deadline=deadline,
             business_key=identity.business_key,
             unkeyed=identity.unkeyed,
+            canonical=identity.canonical,
         )
 
 

@@ -7,12 +7,13 @@ which condition is in `rows`, how it gets there in `writes`.
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from . import aws
-from .message import Message
+from .message import Message, is_same_body
 from .ports import Claim, Completion, LedgerDown
 from .rows import Rows
 from .statements import Statement, Statements
@@ -73,27 +74,25 @@ class DynamoLedger:
 
     def complete(self, messages: Sequence[Message]) -> list[Completion]:
         """Status row -> COMPLETED and effects + 1, and the gate; at most once for a key."""
-        if not self._transactional:
-            recorded = self.record(messages)
-            finished = iter(
-                self.finish([m for m, is_in in zip(messages, recorded, strict=True) if is_in])
-            )
-            return [next(finished) if is_in else Completion.UNKNOWN for is_in in recorded]
-        groups = [(m, [*self._effect(m), self._rows.record(m)]) for m in messages]
-        outcomes = self._writer.settle(groups)
-        return [self._completed(m, o) for m, o in zip(messages, outcomes, strict=True)]
+        if self._transactional:
+            record = partial(self._rows.record, with_effect=True)
+            groups = [(m, [*self._effect(m), record(m)]) for m in messages]
+            outcomes = self._writer.settle(groups)
+            return [self._completed(m, o) for m, o in zip(messages, outcomes, strict=True)]
+        gates = self._put_gates(messages)
+        answers = [self._at_gate(m, gate) for m, gate in zip(messages, gates, strict=True)]
+        open_ones = [m for m, answer in zip(messages, answers, strict=True) if answer is None]
+        finished = iter(self.finish(open_ones))
+        return [answer or next(finished) for answer in answers]
 
     def record(self, messages: Sequence[Message]) -> list[bool]:
         """Plain mode, first write: the gate. True where it stands now, whoever put it there."""
-        outcomes = self._settle(
-            messages, lambda m: [self._rows.record(m)], self._rows.record_statement
-        )
-        return [not isinstance(outcome, Unsettled) for outcome in outcomes]
+        return [not isinstance(outcome, Unsettled) for outcome in self._put_gates(messages)]
 
     def finish(self, messages: Sequence[Message]) -> list[Completion]:
         """Plain mode, second write: the effect. Also the repair of a gate without its effect."""
         outcomes = self._settle(messages, self._effect, self._effect_statement)
-        return [_finished(m, o) for m, o in zip(messages, outcomes, strict=True)]
+        return [self._finished(m, o) for m, o in zip(messages, outcomes, strict=True)]
 
     def fail(self, reasons: Sequence[tuple[Message, str]]) -> list[bool]:
         """Status row -> FAILED with a reason; one call for all. True where it is so now.
@@ -102,6 +101,9 @@ class DynamoLedger:
         """
         outcomes = self._writer.settle([(m, [self._rows.fail(m, reason)]) for m, reason in reasons])
         return [isinstance(outcome, Written) for outcome in outcomes]
+
+    def _put_gates(self, messages: Sequence[Message]) -> list[Outcome]:
+        return self._settle(messages, lambda m: [self._rows.record(m)], self._rows.record_statement)
 
     def _settle(
         self,
@@ -130,12 +132,12 @@ class DynamoLedger:
         if isinstance(outcome, Unsettled):
             return Claim.UNKNOWN
         row = outcome.rows[0] or {}
-        if _text(row, "status") != "COMPLETED":
+        if not _has_effect(row):
             return Claim.CLAIMED if _text(row, "claim") == message.delivery else Claim.UNKNOWN
-        if _number(row, "expires_at", math.inf) > self._clock():
-            return Claim.ALREADY_DONE if _is_same(message, row) else Claim.CHANGED
-        (again,) = self._writer.settle([(message, [self._rows.claim_anew(message)])])
-        return Claim.CLAIMED if isinstance(again, Written) else Claim.UNKNOWN
+        if _number(row, "expires_at", math.inf) <= self._clock():
+            (again,) = self._writer.settle([(message, [self._rows.claim_anew(message)])])
+            return Claim.CLAIMED if isinstance(again, Written) else Claim.UNKNOWN
+        return _CLAIM_OF[self._found_done(message, row)]
 
     def _completed(self, message: Message, outcome: Outcome) -> Completion:
         """What a transaction says; a refusal may be the echo of our own write, or half a record."""
@@ -144,13 +146,55 @@ class DynamoLedger:
         if isinstance(outcome, Unsettled):
             return Completion.UNKNOWN
         status, *_, gate = outcome.rows
-        if gate is None and not all(
-            self.record([message])
-        ):  # COMPLETED without a gate: put it there
+        if status is None:
+            return self._at_gate(message, Refused((gate,))) or self.finish([message])[0]
+        return self._found_done(message, status, has_gate=gate is not None)
+
+    def _at_gate(self, message: Message, outcome: Outcome) -> Completion | None:
+        """What the gate decides; None where the effect is still to be written.
+
+        A gate that was written with its effect is final: the status row was set back or deleted.
+        Without, it is half a record: a plain consumer died between its two writes, and the effect
+        belongs to the body that the gate names.
+        """
+        if isinstance(outcome, Written):
+            return None
+        gate = outcome.rows[0] if isinstance(outcome, Refused) else None
+        if not gate:
             return Completion.UNKNOWN
-        if status is None:  # a gate without its effect: a plain consumer died between the two
-            return self.finish([message])[0]
-        return _finished(message, Refused((status,)))
+        if "with_effect" in gate:
+            return self._restore_status(message, gate)
+        return None if _is_same(message, gate) else Completion.CHANGED
+
+    def _finished(self, message: Message, outcome: Outcome) -> Completion:
+        """What the write of the effect says."""
+        if isinstance(outcome, Written):
+            return Completion.EFFECT
+        if isinstance(outcome, Unsettled):
+            return Completion.UNKNOWN
+        return self._found_done(message, outcome.rows[0] or {})
+
+    def _found_done(self, message: Message, status: Row, *, has_gate: bool = True) -> Completion:
+        """What a status row says that has had its effect, once what is wrong about it is repaired:
+        its gate is gone, or it was set back; then the gate says whose completion it was.
+        """
+        if not status:
+            return Completion.UNKNOWN
+        if has_gate and _is_completed(status):
+            return _judged(message, status)
+        write = self._rows.restore_gate(message, status)
+        (outcome,) = self._writer.settle([(message, [write])])
+        if isinstance(outcome, Unsettled):
+            return Completion.UNKNOWN
+        if _is_completed(status):
+            return _judged(message, status)
+        gate = outcome.rows[0] if isinstance(outcome, Refused) else status
+        return self._restore_status(message, gate) if gate else Completion.UNKNOWN
+
+    def _restore_status(self, message: Message, gate: Row) -> Completion:
+        """Status row -> COMPLETED again; the gate says whose completion that was."""
+        (outcome,) = self._writer.settle([(message, [self._rows.restore_status(message, gate)])])
+        return Completion.UNKNOWN if isinstance(outcome, Unsettled) else _judged(message, gate)
 
     def _effect(self, message: Message) -> list[Write]:
         """The effect and what must be there exactly where it is."""
@@ -180,21 +224,33 @@ class NoLedger:
         return [False] * len(reasons)
 
 
-def _finished(message: Message, outcome: Outcome) -> Completion:
-    """What the write of the effect says; refused with our own claim in the row, we had done it."""
-    if isinstance(outcome, Written):
+_CLAIM_OF = {
+    Completion.EFFECT: Claim.ALREADY_DONE,
+    Completion.ALREADY_DONE: Claim.ALREADY_DONE,
+    Completion.CHANGED: Claim.CHANGED,
+    Completion.UNKNOWN: Claim.UNKNOWN,
+}
+"""What a claim answers where a completion stands."""
+
+
+def _judged(message: Message, done: Row) -> Completion:
+    """What a row of a completion says; with our own claim in it, we had done it a moment ago."""
+    if _text(done, "claim") == message.delivery:
         return Completion.EFFECT
-    if isinstance(outcome, Unsettled):
-        return Completion.UNKNOWN
-    row = outcome.rows[0] or {}
-    if _text(row, "claim") == message.delivery:
-        return Completion.EFFECT
-    return Completion.ALREADY_DONE if _is_same(message, row) else Completion.CHANGED
+    return Completion.ALREADY_DONE if _is_same(message, done) else Completion.CHANGED
+
+
+def _has_effect(row: Row) -> bool:
+    return _is_completed(row) or "effects" in row
+
+
+def _is_completed(row: Row) -> bool:
+    return _text(row, "status") == "COMPLETED"
 
 
 def _is_same(message: Message, row: Row) -> bool:
     """Whether the row is about this very body; the id alone may be another message's, too."""
-    return _text(row, "digest") in {"", message.digest}
+    return is_same_body(message, _text(row, "digest"), _text(row, "canonical_digest"))
 
 
 def _text(row: Row, name: str) -> str:

@@ -4,21 +4,30 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
+
+from .canonical import canonical_of_parsed, parsed, without_bom
 
 KEY_BYTES = 2048
 """The longest DynamoDB partition key, in bytes of UTF-8 (quirk 12)."""
 OUTBOX = "outbox#"
 KEYED = "key#"
-RESERVED = (OUTBOX, KEYED)
+HASHED = "sha256:"
+RESERVED = (OUTBOX, KEYED, HASHED)
 """How keys of rows begin that no message's id names: an id that begins so is hashed, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a body is known by. `unkeyed` says why it has no business key though it needs one."""
+    """What a body is known by. `unkeyed` says why it has no business key though it needs one.
+
+    `digest` is what rows of every version hold: the SHA-256 of the text, or with a business key of
+    the JSON with numbers as doubles. `canonical` is that of the canonical JSON; empty without one.
+    """
 
     id: str
     digest: str
+    canonical: str = ""
     business_key: str = ""
     unkeyed: str = ""
 
@@ -45,11 +54,24 @@ class Message:
     deadline: float
     business_key: str = ""
     unkeyed: str = ""
+    canonical: str = ""
 
     @property
     def key(self) -> str:
         """What the consumer records it under: messages of one key have one effect."""
         return self.business_key or self.id
+
+    @property
+    def content(self) -> str:
+        """What tells its body from another one, in whatever form it is written."""
+        return self.canonical or self.digest
+
+    @property
+    def canonical_digest(self) -> str:
+        """`content` as rows hold it. It says which `digest` it belongs to, because an older version
+        writes its own `digest` beside what it finds.
+        """
+        return f"{self.digest}:{self.content}"
 
     @property
     def names(self) -> dict[str, str]:
@@ -70,7 +92,26 @@ def digest_of(body: str) -> str:
 
 def identity_of(body: str, sqs_id: str) -> Identity:
     """The identity of a message whose effects are counted by its id."""
-    return Identity(message_id(body, sqs_id), digest_of(body))
+    digest = digest_of(body)
+    try:
+        payload = parsed(body)
+        canonical = digest_of(canonical_of_parsed(payload))
+    except (ValueError, RecursionError):
+        return Identity(message_id(body, sqs_id), digest)
+    own = payload.get("id") if isinstance(payload, dict) else None
+    if isinstance(own, str):
+        return Identity(_as_key(own, sqs_id), digest, canonical)
+    return Identity(message_id(body, sqs_id), digest, canonical)  # 7 is an id, 7.0 is none
+
+
+def is_same_body(one: Identity | Message, digest: str, canonical_digest: str) -> bool:
+    """Whether a row with these two attributes is about this body, and not another under its key.
+
+    Rows of older versions have a `digest` alone, or none.
+    """
+    if canonical_digest.startswith(f"{digest}:"):
+        return canonical_digest == f"{digest}:{one.canonical or one.digest}"
+    return digest in ("", one.digest)
 
 
 def message_id(body: str, sqs_id: str) -> str:
@@ -80,20 +121,27 @@ def message_id(body: str, sqs_id: str) -> str:
     reserved name, as its SHA-256. Everything else (no JSON, no object, no id, null, true, 1.5, "",
     a list, text that UTF-8 cannot hold) has no id of its own.
     """
-    try:
-        payload = json.loads(body)
-    except (ValueError, RecursionError):  # ValueError also: a number of more than 4,300 digits
-        return sqs_id
+    payload = payload_of(body)
     own = payload.get("id") if isinstance(payload, dict) else None
     if isinstance(own, int) and not isinstance(own, bool):
         own = str(own)
-    return _as_key(own, sqs_id) if isinstance(own, str) and own else sqs_id
+    return _as_key(own, sqs_id) if isinstance(own, str) else sqs_id
+
+
+def payload_of(body: str) -> Any:
+    """The JSON of a body, after a byte order mark if there is one; None where it is no JSON."""
+    try:
+        return json.loads(without_bom(body))
+    except (ValueError, RecursionError):  # ValueError also: a number of more than 4,300 digits
+        return None
 
 
 def _as_key(own: str, sqs_id: str) -> str:
     try:
         encoded = own.encode()
     except UnicodeEncodeError:
+        return sqs_id
+    if not own:
         return sqs_id
     if len(encoded) <= KEY_BYTES and not own.startswith(RESERVED):
         return own
@@ -102,7 +150,7 @@ def _as_key(own: str, sqs_id: str) -> str:
 
 def hashed(text: str) -> str:
     """What stands for a text that cannot be a key itself."""
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    return f"{HASHED}{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def waves(batch: Iterable[Message]) -> Iterator[list[Message]]:

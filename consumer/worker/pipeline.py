@@ -103,7 +103,7 @@ class Pipeline:
     def _process(self, messages: Sequence[Message], wave: Wave) -> None:
         fresh = []
         for message in messages:
-            if self.finished.has(message.key, message.digest):
+            if self.finished.has(message.key, message.content):
                 self._note_done(message, "cached", wave)
             else:
                 fresh.append(message)
@@ -214,7 +214,7 @@ class Pipeline:
             effect = completion is Completion.EFFECT
             self.journal.event("completed", message, effect=effect)
             self.tally.count(completion.value)
-            self.finished.add(message.key, message.digest)
+            self.finished.add(message.key, message.content)
             self.holdings.note(message, Progress.COMPLETED)
             wave.done.add(message)
 
@@ -234,7 +234,7 @@ class Pipeline:
     def _note_done(self, message: Message, event: str, wave: Wave) -> None:
         self.journal.event(event, message)
         self.tally.count("already_done")
-        self.finished.add(message.key, message.digest)
+        self.finished.add(message.key, message.content)
         if self.holdings.start(message):
             self.holdings.note(message, Progress.COMPLETED)
             wave.done.add(message)

@@ -13,7 +13,7 @@ from typing import Any
 
 from .message import Message
 from .statements import Statement, insert, update
-from .writes import Write
+from .writes import Row, Write
 
 KEEP_SECONDS = 45 * 24 * 3600
 """Records outlive 14 days in the queue, 14 in the DLQ and 14 after a redrive (quirk 12)."""
@@ -23,6 +23,9 @@ _LONGEST_REASON = 500
 # Each condition is a clause with a reason.
 _NOT_COMPLETED = "(attribute_not_exists(#status) OR #status <> :completed)"
 """Leaving COMPLETED is never right: entering it was the effect."""
+_NO_EFFECT = "attribute_not_exists(effects)"
+"""A row with an effect that is not COMPLETED was set back, by a bug, a migration or a person. The
+effect stands: the row is put right and nothing is counted or worked on."""
 _NOT_MINE = "(attribute_not_exists(claim) OR claim <> :claim)"
 """A claim whose answer was lost must not count twice: the delivery that made it is in the row.
 
@@ -32,10 +35,13 @@ same by its token, but not that of a single write or of a statement."""
 _MINE = "claim = :claim"
 """A failure must not touch the claim of a later delivery."""
 _ABSENT = "attribute_not_exists(message_id)"
-"""The gate is written once. It refuses no effect: that is the task of `_NOT_COMPLETED` alone."""
+"""The gate is written once. In a transaction with the effect it refuses the effect, too."""
 _EXPIRED = "expires_at <= :now"
 """TTL deletes days late, so a record of a completion past its time counts as absent (quirk 12)."""
+_NO_GATE = f"{_ABSENT} OR {_EXPIRED}"
 _ONE = {"N": "1"}
+_OF_COMPLETION = ("digest", "canonical_digest", "claim", "completed_at", "expires_at")
+"""What both rows say of a completion; where one of them is lost, the other one brings it back."""
 
 
 class Rows:
@@ -68,11 +74,12 @@ class Rows:
         """Status row -> STARTED, one attempt more, the claim in it."""
         return self._update_status(
             message,
-            "SET #status = :started, digest = :digest, claim = :claim, last_claimed_at = :now, "
-            "first_claimed_at = if_not_exists(first_claimed_at, :now), expires_at = :expires "
+            "SET #status = :started, digest = :digest, canonical_digest = :canonical, "
+            "claim = :claim, last_claimed_at = :now, expires_at = :expires, "
+            "first_claimed_at = if_not_exists(first_claimed_at, :now) "
             "REMOVE reason ADD attempts :one",
-            f"{_NOT_COMPLETED} AND {_NOT_MINE}",
-            {":started": {"S": "STARTED"}, ":digest": {"S": message.digest}, ":one": _ONE},
+            f"{_NOT_COMPLETED} AND {_NO_EFFECT} AND {_NOT_MINE}",
+            {":started": {"S": "STARTED"}, ":one": _ONE, **_body_values(message)},
         )
 
     def claim_anew(self, message: Message) -> Write:
@@ -90,9 +97,9 @@ class Rows:
         return self._update_status(
             message,
             "SET #status = :completed, completed_at = :now, claim = :claim, digest = :digest, "
-            "expires_at = :expires REMOVE reason ADD effects :one",
-            _NOT_COMPLETED,
-            {":digest": {"S": message.digest}, ":one": _ONE},
+            "canonical_digest = :canonical, expires_at = :expires REMOVE reason ADD effects :one",
+            f"{_NOT_COMPLETED} AND {_NO_EFFECT}",
+            {":one": _ONE, **_body_values(message)},
         )
 
     def finish_statement(self, message: Message) -> Statement:
@@ -122,13 +129,32 @@ class Rows:
             {":failed": {"S": "FAILED"}, ":reason": {"S": _storable(reason)}},
         )
 
-    def record(self, message: Message) -> Write:
-        """The gate."""
-        return self._put(self._completed_table, self._gate(message), f"{_ABSENT} OR {_EXPIRED}")
+    def record(self, message: Message, *, with_effect: bool = False) -> Write:
+        """The gate; `with_effect` says in it that its effect is written in the same transaction."""
+        gate = self._gate(message) | ({"with_effect": _ONE} if with_effect else {})
+        return self._put(self._completed_table, gate, _NO_GATE)
 
     def record_statement(self, message: Message) -> Statement:
         """The same as a statement, where there is no gate yet."""
         return insert(self._completed_table, self._gate(message))
+
+    def restore_status(self, message: Message, gate: Row) -> Write:
+        """Status row -> COMPLETED again, as the gate says; its effect is counted already."""
+        values = {f":{name}": gate[name] for name in _OF_COMPLETION if name in gate}
+        copied = "".join(f", {name[1:]} = {name}" for name in values)
+        return self._update(
+            message,
+            f"SET #status = :completed, effects = if_not_exists(effects, :one){copied} "
+            "REMOVE reason",
+            _NOT_COMPLETED,
+            {":completed": {"S": "COMPLETED"}, ":one": _ONE, **values},
+        )
+
+    def restore_gate(self, message: Message, status: Row) -> Write:
+        """The gate again, as a status row says that has had its effect."""
+        gate = {name: status[name] for name in _OF_COMPLETION if name in status}
+        key = {"message_id": {"S": message.key}, "with_effect": _ONE}
+        return self._put(self._completed_table, key | gate, _NO_GATE)
 
     def _started(self, message: Message) -> dict[str, Any]:
         now = self._now()
@@ -147,6 +173,7 @@ class Rows:
         return {
             "message_id": {"S": message.key},
             "digest": {"S": message.digest},
+            "canonical_digest": {"S": message.canonical_digest},
             "claim": {"S": message.delivery},
             "expires_at": self._expires(),
         }
@@ -160,6 +187,11 @@ class Rows:
             ":now": self._now(),
             ":expires": self._expires(),
         }
+        return self._update(message, changes, condition, common | values)
+
+    def _update(
+        self, message: Message, changes: str, condition: str, values: dict[str, Any]
+    ) -> Write:
         return {
             "Update": {
                 "TableName": self._status_table,
@@ -167,7 +199,7 @@ class Rows:
                 "UpdateExpression": changes,
                 "ConditionExpression": condition,
                 "ExpressionAttributeNames": {"#status": "status"},
-                "ExpressionAttributeValues": common | values,
+                "ExpressionAttributeValues": values,
                 "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
             }
         }
@@ -188,6 +220,10 @@ class Rows:
 
     def _expires(self) -> dict[str, str]:
         return {"N": str(int(self._clock()) + KEEP_SECONDS)}
+
+
+def _body_values(message: Message) -> dict[str, Any]:
+    return {":digest": {"S": message.digest}, ":canonical": {"S": message.canonical_digest}}
 
 
 def _storable(reason: str) -> str:

@@ -113,7 +113,7 @@ def last_seen(history: History, key: str) -> str:
 
 @question(
     "tables agree",
-    "a completion record exactly where the status is COMPLETED, not younger than it",
+    "a completion record of the same body exactly where the status is COMPLETED, not younger",
     Witness.PRODUCER,
     Witness.TABLES,
 )
@@ -134,7 +134,26 @@ def _disagreement(history: History, key: str) -> str:
     if record and record["completed_at"] > row["completed_at"] + CLOCK_SLACK:
         late = record["completed_at"] - row["completed_at"]
         return f"record written {late:.1f} s after the effect"
+    if record and not _same_body(row, record):
+        return "the record is of another body than the effect"
     return ""
+
+
+def _same_body(row: Row, record: Row) -> bool:
+    """Rows that name no body may be of any."""
+    names = _digests(row), _digests(record)
+    return not all(names) or bool(names[0] & names[1])
+
+
+def _digests(row: Row) -> set[str]:
+    """The digest of a row's body, and that of its canonical JSON, as far as the row has them.
+
+    The second counts beside the first one that it names: consumers of older versions write the
+    first one only.
+    """
+    digest = row.get("digest", "")
+    own, _, canonical = row.get("canonical_digest", "").partition(":")
+    return {digest, canonical if own == digest else ""} - {""}
 
 
 @question(

@@ -9,12 +9,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from checkup.facts import Peeked, Unknown
-from worker.message import Identity
+from worker.message import Identity, is_same_body
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+Digests = tuple[str, str]
+"""What a row says of the body: `digest` and `canonical_digest`, empty where it has none."""
 
 MOST = 100
 """Messages that are opened, and keys that one BatchGetItem takes."""
@@ -41,7 +44,9 @@ def peek(
         _give_back(sqs, url, opened)
     if done is None:
         return Unknown(f"{table} did not answer for all messages of the DLQ")
-    completed = [one.id for one in known_by if done.get(_key(one)) in ("", one.digest)]
+    completed = [
+        one.id for one in known_by if (row := done.get(_key(one))) and is_same_body(one, *row)
+    ]
     return Peeked(len(opened), tuple(dict.fromkeys(completed)))
 
 
@@ -69,20 +74,21 @@ def _give_back(sqs: SQSClient, url: str, messages: list[MessageTypeDef]) -> None
         sqs.change_message_visibility_batch(QueueUrl=url, Entries=entries)
 
 
-def _completed(dynamodb: DynamoDBClient, table: str, ids: list[str]) -> dict[str, str] | None:
-    """The digest of the body that was completed under each of these ids, where one was; None where
+def _completed(dynamodb: DynamoDBClient, table: str, ids: list[str]) -> dict[str, Digests] | None:
+    """The digests of the body that was completed under each of these ids, where one was; None where
     the table does not answer for all of them. Another body under an id is not done."""
-    found: dict[str, str] = {}
+    found: dict[str, Digests] = {}
     request: Any = {table: {"Keys": [{"message_id": {"S": one}} for one in ids]}} if ids else {}
     for _ in range(TRIES):
         if not request:
             return found
         answer = dynamodb.batch_get_item(RequestItems=request)
         rows = answer.get("Responses", {}).get(table, ())
-        found |= {str(row["message_id"]["S"]): _digest(row) for row in rows}
+        found |= {str(row["message_id"]["S"]): _digests(row) for row in rows}
         request = answer.get("UnprocessedKeys", {})
     return None if request else found
 
 
-def _digest(row: Mapping[str, Any]) -> str:
-    return str(row.get("digest", {}).get("S", ""))
+def _digests(row: Mapping[str, Any]) -> Digests:
+    digest, canonical = (row.get(name, {}).get("S", "") for name in ("digest", "canonical_digest"))
+    return digest, canonical

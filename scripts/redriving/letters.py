@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from redriving import tag
-from worker.message import Identity
+from worker.message import Identity, is_same_body, payload_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageAttributeValueOutputTypeDef as Attribute
@@ -72,10 +71,13 @@ class Record:
     status: str = ""
     reason: str = ""
     digest: str = ""
+    canonical_digest: str = ""
 
     def says_done(self, letter: Letter) -> bool:
         """Whether the consumer's claim would find this very message done and delete it."""
-        return self.status == "COMPLETED" and self.digest in ("", letter.identity.digest)
+        return self.status == "COMPLETED" and is_same_body(
+            letter.identity, self.digest, self.canonical_digest
+        )
 
 
 NO_RECORD = Record()
@@ -99,10 +101,3 @@ def document(letter: Letter, record: Record, now: float) -> dict[str, Any]:
         "status": record.status or None,
         "reason": record.reason or None,
     }
-
-
-def payload_of(body: str) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None

@@ -36,7 +36,7 @@ class Records:
             self._table: {
                 "Keys": [{"message_id": {"S": key}} for key in ids],
                 "ConsistentRead": True,
-                "ProjectionExpression": "message_id, #status, reason, digest",
+                "ProjectionExpression": "message_id, #status, reason, digest, canonical_digest",
                 "ExpressionAttributeNames": {"#status": "status"},
             }
         }
@@ -64,4 +64,5 @@ class NoRecords(Records):
 
 
 def _record(row: Mapping[str, Any]) -> Record:
-    return Record(*(row.get(name, {}).get("S", "") for name in ("status", "reason", "digest")))
+    names = ("status", "reason", "digest", "canonical_digest")
+    return Record(*(row.get(name, {}).get("S", "") for name in names))

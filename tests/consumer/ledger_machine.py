@@ -1,10 +1,13 @@
 """The ledger against a model, with consumers of both modes interleaved and answers getting lost.
 
-Says what may be done and what the tables must hold then; where they are is the tests' to choose.
+Some messages of one id have the same body in another form, some another body; and somebody sets
+rows back or deletes them. Says what may be done and what the tables must hold then; where they are
+is the tests' to choose.
 """
 
+import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -22,6 +25,8 @@ IDS = st.sampled_from(["a", "b", "c"])
 MODES = st.booleans()
 RECEIVES = st.sampled_from([1, 1, 2])
 """What a receive says of itself; a first one may still find a row (a redrive, a second send)."""
+BODIES = st.sampled_from(['{"a": 1, "b": 2}', '{"b":2,"a":1.0}', '{"a": 2}'])
+"""The first two are the same."""
 TROUBLE = st.sampled_from([None, None, "before", "after"])
 """Of a call: nothing, it fails before it does anything, or it is done and its answer lost."""
 _numbers = count(1)
@@ -29,16 +34,30 @@ _numbers = count(1)
 
 @dataclass
 class Row:
-    """What the tables should hold for an id. `gate` and `claim` are deliveries."""
+    """What the tables should hold for an id. `gate` and `by` are the messages that they name.
+
+    `is_final` says that the gate was written with its effect, `guarded` until when there must be no
+    other effect, `known` whether anybody has ever claimed.
+    """
 
     status: str | None = None
     attempts: int = 0
     effects: int = 0
-    gate: str = ""
-    gate_expires: float = 0.0
-    claim: str = ""
+    by: Message | None = None
     expires: float = 0.0
-    told: list[str] = field(default_factory=list)
+    gate: Message | None = None
+    gate_expires: float = 0.0
+    is_final: bool = False
+    guarded: float = 0.0
+    known: bool = False
+
+    @property
+    def has_effect(self) -> bool:
+        return self.status == "COMPLETED" or self.effects > 0
+
+    @property
+    def claim(self) -> str:
+        return self.by.delivery if self.by else ""
 
 
 class Machine(RuleBasedStateMachine):
@@ -79,17 +98,20 @@ class Machine(RuleBasedStateMachine):
         for table in self.tables:
             self.real.delete_table(TableName=table)
 
-    @rule(target=deliveries, key=IDS, receive=RECEIVES)
-    def deliver(self, key: str, receive: int) -> Message:
-        return a_message(key, receive_count=receive)
+    @rule(target=deliveries, key=IDS, receive=RECEIVES, body=BODIES)
+    def deliver(self, key: str, receive: int, body: str) -> Message:
+        return a_message(key, receive_count=receive, body=body)
 
     @rule(
         target=deliveries,
         receives=st.dictionaries(IDS, RECEIVES, min_size=2, max_size=3),
+        body=BODIES,
         mode=MODES,
     )
-    def deliver_a_batch(self, receives: dict[str, int], mode: bool):
-        batch = [a_message(key, receive_count=receive) for key, receive in receives.items()]
+    def deliver_a_batch(self, receives: dict[str, int], body: str, mode: bool):
+        batch = [
+            a_message(key, receive_count=receive, body=body) for key, receive in receives.items()
+        ]
         answers = self.ledgers[mode].claim(batch)
         for message, answer in zip(batch, answers, strict=True):
             self._expect_claim(message, answer)
@@ -123,41 +145,38 @@ class Machine(RuleBasedStateMachine):
     @rule(message=deliveries, mode=MODES, trouble=TROUBLE)
     def complete(self, message: Message, mode: bool, trouble: str | None) -> None:
         """In the plain mode the lost answer is the gate's: the effect is not written then."""
-        row = self.rows[message.id]
-        if not row.attempts:
+        if not self.rows[message.id].known:
             return
         answer = self._call(lambda: self.ledgers[mode].complete([message]), trouble)
         if answer is not None:
-            self._expect_completion(message, answer[0])
+            assert answer == [self._completion(message, mode)]
         elif trouble == "after":
-            if not mode:
-                self._gates(message)
-            elif self._can_be_completed(message):
-                self._gates(message)
+            self._gates(message, is_final=mode)
+            if mode:
                 self._completes(message)
 
     @rule(messages=st.lists(deliveries, min_size=2, max_size=3), mode=MODES, trouble=TROUBLE)
     def complete_a_group(self, messages: list[Message], mode: bool, trouble: str | None) -> None:
-        group = _one_each(m for m in messages if self.rows[m.id].attempts)
+        group = _one_each(m for m in messages if self.rows[m.id].known)
         if not group:
             return
         answers = self._call(lambda: self.ledgers[mode].complete(group), trouble)
         if answers is not None:
-            for message, answer in zip(group, answers, strict=True):
-                self._expect_completion(message, answer)
+            assert answers == [self._completion(message, mode) for message in group]
         elif trouble == "after" and not mode:
             for message in self._gated_by_the_first_call(group):
-                self._gates(message)
+                self._gates(message, is_final=False)
         elif trouble == "after":
             for message in _all_or_none(group, self._can_be_completed):
-                self._gates(message)
+                self._gates(message, is_final=True)
                 self._completes(message)
 
     @rule(message=deliveries)
     def die_between_the_writes(self, message: Message) -> None:
-        if self.rows[message.id].attempts:
+        if self.rows[message.id].known:
             assert self.ledgers[False].record([message]) == [True]
-            self._gates(message)
+            if not self._has_gate(message.id):
+                self._gates(message, is_final=False)
 
     @rule(message=deliveries)
     def fail(self, message: Message) -> None:
@@ -167,6 +186,34 @@ class Machine(RuleBasedStateMachine):
         assert self.ledgers[True].fail([(message, "it broke")]) == [may]
         if may:
             row.status, row.expires = "FAILED", self._expires()
+
+    @rule(key=IDS)
+    def somebody_sets_the_status_back(self, key: str) -> None:
+        if self.rows[key].status is None:
+            return
+        self.rows[key].status = "STARTED"
+        self.real.update_item(
+            TableName=self.tables[0],
+            Key={"message_id": {"S": key}},
+            UpdateExpression="SET #status = :started",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":started": {"S": "STARTED"}},
+        )
+
+    @rule(key=IDS)
+    def somebody_deletes_the_status_row(self, key: str) -> None:
+        """What only a plain consumer wrote may then have another effect."""
+        row = self.rows[key]
+        row.status, row.by, row.attempts, row.effects, row.expires = None, None, 0, 0, 0.0
+        row.guarded = min(row.guarded, row.gate_expires) if row.gate and row.is_final else 0.0
+        self.real.delete_item(TableName=self.tables[0], Key={"message_id": {"S": key}})
+
+    @rule(key=IDS)
+    def somebody_deletes_the_gate(self, key: str) -> None:
+        row = self.rows[key]
+        row.gate, row.gate_expires, row.is_final = None, 0.0, False
+        row.guarded = row.guarded if row.has_effect else 0.0
+        self.real.delete_item(TableName=self.tables[1], Key={"message_id": {"S": key}})
 
     @rule(seconds=st.sampled_from([1, 60, KEEP_SECONDS - 10]))
     def let_time_pass(self, seconds: int) -> None:
@@ -179,10 +226,11 @@ class Machine(RuleBasedStateMachine):
             found = status.get(key, {})
             assert found.get("status", {}).get("S") == row.status
             assert int(found.get("attempts", {}).get("N", 0)) == row.attempts
-            assert int(found.get("effects", {}).get("N", 0)) == row.effects
-            assert gates.get(key, {}).get("claim", {}).get("S", "") == row.gate
-            assert row.effects == (1 if row.status == "COMPLETED" else 0)
-            assert len(row.told) <= 1
+            assert int(found.get("effects", {}).get("N", 0)) == row.effects <= 1
+            assert row.effects == 1 or row.status != "COMPLETED"
+            assert _named(found) == _named_by(row.by)
+            assert _named(gates.get(key, {})) == _named_by(row.gate)
+            assert ("with_effect" in gates.get(key, {})) == row.is_final
 
     def _call(self, call: Any, trouble: str | None) -> Any:
         """Its answer; None where the first call that it makes fails or its answer is lost."""
@@ -203,59 +251,78 @@ class Machine(RuleBasedStateMachine):
 
     def _can_be_claimed(self, message: Message) -> bool:
         row = self.rows[message.id]
-        return row.status != "COMPLETED" and row.claim != message.delivery
+        return not row.has_effect and row.claim != message.delivery
 
     def _has_no_gate(self, message: Message) -> bool:
         return not self.rows[message.id].gate
 
     def _can_be_gated(self, message: Message) -> bool:
-        return self.rows[message.id].gate_expires <= self.now
+        return not self._has_gate(message.id)
 
     def _can_be_completed(self, message: Message) -> bool:
-        return self.rows[message.id].status != "COMPLETED" and self._can_be_gated(message)
+        return not self.rows[message.id].has_effect and self._can_be_gated(message)
+
+    def _has_gate(self, key: str) -> bool:
+        """One that has not expired."""
+        return self.rows[key].gate is not None and self.rows[key].gate_expires > self.now
 
     def _expect_claim(self, message: Message, answer: Claim) -> None:
-        done = self.rows[message.id].status == "COMPLETED" and not self._expired(message.id)
-        assert answer is (Claim.ALREADY_DONE if done else Claim.CLAIMED)
-        self._claims(message)
+        row = self.rows[message.id]
+        if not row.has_effect or row.expires <= self.now:
+            assert answer is Claim.CLAIMED
+            self._claims(message)
+            return
+        done = row.by if row.status == "COMPLETED" else self._set_right(message.id)
+        assert answer is (Claim.ALREADY_DONE if _is_same(message, done) else Claim.CHANGED)
 
     def _claims(self, message: Message) -> None:
-        """Counts unless this delivery was the last to claim. An expired completion starts anew,
-        but by a second call: a lost first answer has then changed nothing.
-        """
+        """Counts unless this delivery was the last to claim. An expired completion starts anew."""
         row = self.rows[message.id]
-        if row.status == "COMPLETED":
-            if not self._expired(message.id):
-                return
-            row.attempts, row.effects, row.told = 1, 0, []
-        elif row.claim != message.delivery or not row.attempts:
+        if row.has_effect:
+            row.attempts, row.effects = 1, 0
+        elif row.claim != message.delivery:
             row.attempts += 1
         else:
             return
-        row.status, row.claim, row.expires = "STARTED", message.delivery, self._expires()
+        row.status, row.by, row.expires, row.known = "STARTED", message, self._expires(), True
 
-    def _expect_completion(self, message: Message, answer: Completion) -> None:
-        row = self.rows[message.id]
-        mine = row.status != "COMPLETED" or row.claim == message.delivery
-        assert answer is (Completion.EFFECT if mine else Completion.ALREADY_DONE)
-        self._gates(message)
+    def _completion(self, message: Message, mode: bool) -> Completion:
+        """What the ledger should answer, which has then happened."""
+        row, has_gate = self.rows[message.id], self._has_gate(message.id)
+        if mode and row.has_effect:
+            return _judged(message, self._set_right(message.id))
+        if has_gate and row.is_final:
+            done = row.gate
+            self._set_right(message.id)
+            return _judged(message, done)
+        if has_gate and not _is_same(message, row.gate):
+            return Completion.CHANGED
+        if not has_gate:
+            self._gates(message, is_final=mode)
+        if row.has_effect:
+            return _judged(message, self._set_right(message.id))
         self._completes(message)
+        return Completion.EFFECT
 
-    def _gates(self, message: Message) -> None:
-        """The gate is written once, until it has expired."""
+    def _set_right(self, key: str) -> Message | None:
+        """Brings back what is wrong of the two rows from the other; who they name then."""
+        row = self.rows[key]
+        if not self._has_gate(key):
+            row.gate, row.gate_expires, row.is_final = row.by, row.expires, True
+        if row.status != "COMPLETED":
+            row.status, row.effects, row.by = "COMPLETED", 1, row.gate
+            row.expires = row.gate_expires
+        return row.by
+
+    def _gates(self, message: Message, *, is_final: bool) -> None:
         row = self.rows[message.id]
-        if row.gate_expires <= self.now:
-            row.gate, row.gate_expires = message.delivery, self._expires()
+        row.gate, row.gate_expires, row.is_final = message, self._expires(), is_final
 
     def _completes(self, message: Message) -> None:
         row = self.rows[message.id]
-        if row.status != "COMPLETED":
-            row.status, row.claim, row.expires = "COMPLETED", message.delivery, self._expires()
-            row.effects += 1
-            row.told.append(message.delivery)
-
-    def _expired(self, key: str) -> bool:
-        return self.rows[key].expires <= self.now
+        assert row.guarded <= self.now, "a second effect"
+        row.status, row.by, row.expires, row.effects = "COMPLETED", message, self._expires(), 1
+        row.guarded = row.expires
 
     def _expires(self) -> float:
         return int(self.now) + KEEP_SECONDS
@@ -273,6 +340,24 @@ def _all_or_none(batch: list[Message], possible: Callable[[Message], bool]) -> l
 def _one_each(messages: Iterable[Message]) -> list[Message]:
     """A batch holds a key once (`waves`)."""
     return list({message.id: message for message in messages}.values())
+
+
+def _is_same(message: Message, other: Message | None) -> bool:
+    return other is not None and json.loads(message.body) == json.loads(other.body)
+
+
+def _judged(message: Message, done: Message | None) -> Completion:
+    if done is not None and done.delivery == message.delivery:
+        return Completion.EFFECT
+    return Completion.ALREADY_DONE if _is_same(message, done) else Completion.CHANGED
+
+
+def _named(row: dict[str, Any]) -> list[str]:
+    return [row.get(name, {}).get("S", "") for name in ("claim", "digest", "canonical_digest")]
+
+
+def _named_by(message: Message | None) -> list[str]:
+    return [message.delivery, message.digest, message.canonical_digest] if message else [""] * 3
 
 
 RELAXED = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)

@@ -105,6 +105,7 @@ def test_a_service_that_does_not_answer_fails_the_work() -> None:
 @pytest.mark.parametrize(
     ("body", "amount"),
     [
+        ('\ufeff{"work": 7}', 7),
         (json.dumps({"work": 12}), 12),
         (json.dumps({"work": True}), 0),
         (json.dumps({"work": "12"}), 0),

@@ -11,6 +11,7 @@ from moto import mock_aws
 
 from support.doubles import LOST, ScriptedDynamo, a_message, cancelled, no_answer, refusal
 from worker.ledger import DynamoLedger, NoLedger
+from worker.message import digest_of
 from worker.ports import Claim, Completion, LedgerDown
 from worker.rows import KEEP_SECONDS
 
@@ -96,6 +97,7 @@ class TestClaim:
             "status": "STARTED",
             "attempts": 1,
             "digest": message.digest,
+            "canonical_digest": message.canonical_digest,
             "claim": message.delivery,
             "first_claimed_at": START,
             "last_claimed_at": START,
@@ -266,7 +268,8 @@ class TestChangedPayload:
         ledger.claim([first])
         ledger.claim([second])
         ledger.complete([first])
-        tables.drop(tables.status, "m-1", "digest")
+        for table in (tables.status, tables.completed):
+            tables.drop(table, "m-1", "digest")
         assert ledger.claim([a_message(body="another")]) == [Claim.ALREADY_DONE]
         assert ledger.complete([second]) == [Completion.ALREADY_DONE]
 
@@ -307,7 +310,9 @@ class TestChangedPayload:
 
 
 class TestComplete:
-    def test_it_writes_row_and_gate(self, tables: Tables, ledger: DynamoLedger) -> None:
+    @pytest.mark.parametrize("transactional", [True, False])
+    def test_it_writes_row_and_gate(self, tables: Tables, *, transactional: bool) -> None:
+        ledger = tables.ledger(transactional=transactional)
         message = a_message()
         ledger.claim([message])
         tables.now += 2
@@ -318,9 +323,11 @@ class TestComplete:
         assert tables.gate() == {
             "message_id": "m-1",
             "digest": message.digest,
+            "canonical_digest": message.canonical_digest,
             "claim": message.delivery,
             "completed_at": START + 2,
             "expires_at": START + 2 + KEEP_SECONDS,
+            **({"with_effect": 1} if transactional else {}),
         }
 
     def test_its_calls(self, tables: Tables) -> None:
@@ -481,7 +488,21 @@ class TestRepair:
 class TestGateWithoutRow:
     """A status row that is COMPLETED and whose gate is gone gets its gate back."""
 
-    def test_it_is_put_there(self, tables: Tables, ledger: DynamoLedger) -> None:
+    def test_it_is_put_there(self, tables: Tables) -> None:
+        ledger = tables.ledger(transactional=True)
+        mine, other = a_message(), a_message()
+        ledger.claim([mine])
+        ledger.claim([other])
+        ledger.complete([other])
+        gate = tables.gate()
+        tables.real.delete_item(TableName=tables.completed, Key={"message_id": {"S": "m-1"}})
+        tables.now += 5
+        assert ledger.complete([mine]) == [Completion.ALREADY_DONE]
+        assert tables.gate() == gate
+        assert tables.row()["effects"] == 1
+
+    def test_in_plain_mode_it_is_written_before_the_row_is_looked_at(self, tables: Tables) -> None:
+        ledger = tables.ledger(transactional=False)
         mine, other = a_message(), a_message()
         ledger.claim([mine])
         ledger.claim([other])
@@ -490,6 +511,17 @@ class TestGateWithoutRow:
         assert ledger.complete([mine]) == [Completion.ALREADY_DONE]
         assert tables.gate()["claim"] == mine.delivery
         assert tables.row()["effects"] == 1
+
+    def test_a_changed_body_puts_back_that_of_the_effect(self, tables: Tables) -> None:
+        ledger = tables.ledger(transactional=True)
+        mine, other = a_message(body="another"), a_message()
+        ledger.claim([mine])
+        ledger.claim([other])
+        ledger.complete([other])
+        gate = tables.gate()
+        tables.real.delete_item(TableName=tables.completed, Key={"message_id": {"S": "m-1"}})
+        assert ledger.complete([mine]) == [Completion.CHANGED]
+        assert tables.gate() == gate
 
     def test_where_it_cannot_be_put_there_nothing_is_sure(self, tables: Tables) -> None:
         ledger = tables.ledger(transactional=True)
@@ -500,6 +532,340 @@ class TestGateWithoutRow:
         tables.real.delete_item(TableName=tables.completed, Key={"message_id": {"S": "m-1"}})
         tables.dynamo.then(None, refusal("ValidationException"))
         assert ledger.complete([mine]) == [Completion.UNKNOWN]
+
+
+ANOTHER_FORM = '{"a": 1.0, "b": "\\u00e9"}'
+SAME = '{"b":"é","a":1}'
+
+
+def _set_back(tables: Tables, status: str = "STARTED", message_id: str = "m-1") -> None:
+    """As a bug, a migration or a person may do."""
+    tables.real.update_item(
+        TableName=tables.status,
+        Key={"message_id": {"S": message_id}},
+        UpdateExpression="SET #status = :status",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={":status": {"S": status}},
+    )
+
+
+def _delete_row(tables: Tables, message_id: str = "m-1") -> None:
+    tables.real.delete_item(TableName=tables.status, Key={"message_id": {"S": message_id}})
+
+
+class TestStatusRowSetBack:
+    """A completed message whose status row says something else, and which is sent again."""
+
+    @pytest.mark.parametrize("status", ["STARTED", "FAILED"])
+    def test_it_is_found_done_at_the_claim_and_the_row_is_put_right(
+        self, tables: Tables, ledger: DynamoLedger, status: str
+    ) -> None:
+        first = a_message()
+        ledger.claim([first])
+        ledger.complete([first])
+        row, gate = tables.row(), tables.gate()
+        _set_back(tables, status)
+        tables.now += 5
+        assert ledger.claim([a_message()]) == [Claim.ALREADY_DONE]
+        assert (tables.row(), tables.gate()) == (row, gate)
+
+    def test_another_body_is_told_so(self, tables: Tables, ledger: DynamoLedger) -> None:
+        first = a_message()
+        ledger.claim([first])
+        ledger.complete([first])
+        row = tables.row()
+        _set_back(tables)
+        assert ledger.claim([a_message(body="another")]) == [Claim.CHANGED]
+        assert tables.row() == row
+
+    def test_others_of_its_batch_are_claimed(self, tables: Tables, ledger: DynamoLedger) -> None:
+        done = [a_message("m-1"), a_message("m-2", body="another")]
+        ledger.claim(done)
+        ledger.complete(done)
+        for message in done:
+            _set_back(tables, message_id=message.id)
+        batch = [a_message(name) for name in ("m-0", "m-1", "m-2", "m-3")]
+        claims = [Claim.CLAIMED, Claim.ALREADY_DONE, Claim.CHANGED, Claim.CLAIMED]
+        assert ledger.claim(batch) == claims
+
+    def test_with_its_gate_gone_too_both_are_put_right(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        first = a_message()
+        ledger.claim([first])
+        ledger.complete([first])
+        row, gate = tables.row(), tables.gate()
+        _set_back(tables)
+        tables.real.delete_item(TableName=tables.completed, Key={"message_id": {"S": "m-1"}})
+        assert ledger.claim([a_message()]) == [Claim.ALREADY_DONE]
+        assert tables.row() == row
+        assert tables.gate() == gate | {"with_effect": 1}
+
+    def test_where_row_and_gate_differ_the_gate_decides(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        """A consumer of an older version claimed it for another body after it was set back."""
+        first, second = a_message(), a_message(body="another")
+        ledger.claim([first])
+        ledger.complete([first])
+        _set_back(tables)
+        item = tables.row() | {"digest": second.digest, "claim": second.delivery}
+        tables.put(
+            tables.status, **{k: int(v) if isinstance(v, float) else v for k, v in item.items()}
+        )
+        assert ledger.claim([a_message(body="another")]) == [Claim.CHANGED]
+        assert ledger.claim([a_message()]) == [Claim.ALREADY_DONE]
+        assert (tables.row()["effects"], tables.row()["digest"]) == (1, first.digest)
+
+    def test_while_others_work_on_it_their_completion_counts_nothing(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        first, second = a_message(), a_message()
+        ledger.claim([first])
+        ledger.claim([second])
+        ledger.complete([first])
+        row = tables.row()
+        _set_back(tables)
+        assert ledger.complete([second]) == [Completion.ALREADY_DONE]
+        assert tables.row() == row
+        _set_back(tables)
+        assert ledger.complete([first]) == [Completion.EFFECT]
+        assert tables.row() == row
+
+    @pytest.mark.parametrize("answered", [0, 1, 2])
+    def test_a_repair_whose_answer_was_lost_is_made_again(
+        self, tables: Tables, ledger: DynamoLedger, answered: int
+    ) -> None:
+        first = a_message()
+        ledger.claim([first])
+        ledger.complete([first])
+        row = tables.row()
+        _set_back(tables)
+        message = a_message()
+        tables.dynamo.then(*[None] * answered, LOST)
+        for _ in range(2):
+            try:
+                assert ledger.claim([message]) == [Claim.ALREADY_DONE]
+            except LedgerDown:
+                continue
+        assert tables.row() == row
+
+    def test_a_repair_that_conflicts_for_ever_leaves_it_unknown(
+        self, tables: Tables, ledger: DynamoLedger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = a_message()
+        ledger.claim([first])
+        ledger.complete([first])
+        _set_back(tables)
+        monkeypatch.setattr(ledger._writer, "_sleep", lambda _: None)
+        for answered in (1, 2):
+            conflict = refusal("TransactionConflictException")
+            tables.dynamo.then(*[None] * answered, *[conflict] * 6)
+            assert ledger.claim([a_message()]) == [Claim.UNKNOWN]
+        assert ledger.claim([a_message()]) == [Claim.ALREADY_DONE]
+
+    def test_one_that_has_expired_is_claimed_anew(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        first, late = a_message(), a_message()
+        ledger.claim([first])
+        ledger.complete([first])
+        _set_back(tables)
+        tables.now += KEEP_SECONDS
+        assert ledger.claim([late]) == [Claim.CLAIMED]
+        assert ledger.complete([late]) == [Completion.EFFECT]
+        assert (tables.row()["attempts"], tables.row()["effects"]) == (1, 1)
+
+
+class TestStatusRowDeleted:
+    """A gate that was written with its effect is final, whoever meets it."""
+
+    @pytest.fixture(params=[True, False], ids=["met by transactional", "met by plain"])
+    def another(self, request: pytest.FixtureRequest, tables: Tables) -> DynamoLedger:
+        ledger, first = tables.ledger(transactional=True), a_message()
+        ledger.claim([first])
+        ledger.complete([first])
+        _delete_row(tables)
+        tables.now += 5
+        return tables.ledger(transactional=request.param)
+
+    def test_nothing_is_counted_and_the_row_is_put_right(
+        self, tables: Tables, another: DynamoLedger
+    ) -> None:
+        second, gate = a_message(), tables.gate()
+        assert another.claim([second]) == [Claim.CLAIMED]
+        assert another.complete([second]) == [Completion.ALREADY_DONE]
+        row = tables.row()
+        assert (row["status"], row["effects"], row["attempts"]) == ("COMPLETED", 1, 1)
+        for name in ("digest", "canonical_digest", "claim", "completed_at", "expires_at"):
+            assert row[name] == gate[name]
+        assert tables.gate() == gate
+        assert another.claim([a_message()]) == [Claim.ALREADY_DONE]
+
+    def test_another_body_is_told_so(self, tables: Tables, another: DynamoLedger) -> None:
+        second = a_message(body="another")
+        assert another.claim([second]) == [Claim.CLAIMED]
+        assert another.complete([second]) == [Completion.CHANGED]
+        row = tables.row()
+        assert (row["status"], row["effects"], row["digest"]) == (
+            "COMPLETED",
+            1,
+            tables.gate()["digest"],
+        )
+        assert another.claim([a_message()]) == [Claim.ALREADY_DONE]
+
+    def test_others_of_its_group_have_their_effect(
+        self, tables: Tables, another: DynamoLedger
+    ) -> None:
+        group = [a_message(name) for name in ("m-0", "m-1", "m-2")]
+        another.claim(group)
+        answers = [Completion.EFFECT, Completion.ALREADY_DONE, Completion.EFFECT]
+        assert another.complete(group) == answers
+        assert [tables.row(m.id)["effects"] for m in group] == [1, 1, 1]
+
+    @pytest.mark.parametrize("answered", [0, 1])
+    def test_a_repair_whose_answer_was_lost_is_made_again(
+        self, tables: Tables, another: DynamoLedger, answered: int
+    ) -> None:
+        second = a_message()
+        another.claim([second])
+        tables.dynamo.then(*[None] * answered, LOST)
+        try:
+            assert another.complete([second]) == [Completion.ALREADY_DONE]
+        except LedgerDown:
+            assert another.complete([second]) == [Completion.ALREADY_DONE]
+        assert tables.row()["effects"] == 1
+
+    def test_past_its_time_a_gate_is_final_no_more(
+        self, tables: Tables, another: DynamoLedger
+    ) -> None:
+        tables.now += KEEP_SECONDS
+        late = a_message()
+        another.claim([late])
+        assert another.complete([late]) == [Completion.EFFECT]
+        assert (tables.row()["effects"], tables.gate()["claim"]) == (1, late.delivery)
+
+    def test_it_was_ours_where_only_the_answer_was_lost(self, tables: Tables) -> None:
+        ledger, message = tables.ledger(transactional=True), a_message()
+        ledger.claim([message])
+        tables.dynamo.then(LOST)
+        with pytest.raises(LedgerDown):
+            ledger.complete([message])
+        _delete_row(tables)
+        assert ledger.complete([message]) == [Completion.EFFECT]
+        assert tables.row()["effects"] == 1
+
+    def test_what_a_plain_consumer_wrote_is_done_again(self, tables: Tables) -> None:
+        """Its gate alone is the same as after a crash between the two writes."""
+        ledger = tables.ledger(transactional=False)
+        first, second = a_message(), a_message()
+        ledger.claim([first])
+        ledger.complete([first])
+        _delete_row(tables)
+        for transactional in (False, True):
+            ledger = tables.ledger(transactional=transactional)
+            assert ledger.claim([second]) == [Claim.CLAIMED]
+            assert ledger.complete([second]) == [Completion.EFFECT]
+            assert tables.row()["effects"] == 1
+            _delete_row(tables)
+
+
+class TestTwoBodiesAroundACrash:
+    """A plain consumer wrote the gate for one body and died; another body comes first."""
+
+    @pytest.mark.parametrize("transactional", [True, False])
+    @pytest.mark.parametrize("old", [True, False], ids=["an older gate", "a gate"])
+    def test_the_effect_goes_to_the_body_that_the_gate_names(
+        self, tables: Tables, *, transactional: bool, old: bool
+    ) -> None:
+        plain, dead, other = tables.ledger(transactional=False), a_message(), a_message(body="{1}")
+        plain.claim([dead])
+        plain.record([dead])
+        if old:
+            for table in (tables.status, tables.completed):
+                tables.drop(table, "m-1", "canonical_digest")
+        ledger, gate = tables.ledger(transactional=transactional), tables.gate()
+        assert ledger.claim([other]) == [Claim.CLAIMED]
+        assert ledger.complete([other]) == [Completion.CHANGED]
+        assert "effects" not in tables.row()
+        again = a_message()
+        assert ledger.claim([again]) == [Claim.CLAIMED]
+        assert ledger.complete([again]) == [Completion.EFFECT]
+        row = tables.row()
+        assert (row["effects"], row["digest"], tables.gate()) == (1, dead.digest, gate)
+        assert ledger.claim([a_message(body="{1}")]) == [Claim.CHANGED]
+
+    @pytest.mark.parametrize("transactional", [True, False])
+    def test_the_same_body_in_another_form_is_that_body(
+        self, tables: Tables, *, transactional: bool
+    ) -> None:
+        plain, dead = tables.ledger(transactional=False), a_message(body=SAME)
+        plain.claim([dead])
+        plain.record([dead])
+        ledger, other = tables.ledger(transactional=transactional), a_message(body=ANOTHER_FORM)
+        assert dead.digest != other.digest
+        assert ledger.claim([other]) == [Claim.CLAIMED]
+        assert ledger.complete([other]) == [Completion.EFFECT]
+        assert ledger.claim([a_message(body=SAME)]) == [Claim.ALREADY_DONE]
+
+
+class TestOlderVersions:
+    """Rows without a canonical digest, and consumers that write only the other one."""
+
+    def test_the_same_json_in_another_form_is_already_done(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        first = a_message(body=SAME)
+        ledger.claim([first])
+        ledger.complete([first])
+        assert ledger.claim([a_message(body=ANOTHER_FORM)]) == [Claim.ALREADY_DONE]
+        assert ledger.claim([a_message(body='{"b":"e","a":1}')]) == [Claim.CHANGED]
+        assert tables.row()["digest"] == digest_of(SAME)  # what an older consumer compares
+
+    def test_a_row_without_one_is_compared_by_the_text(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        first = a_message(body=SAME)
+        ledger.claim([first])
+        ledger.complete([first])
+        tables.drop(tables.status, "m-1", "canonical_digest")
+        assert ledger.claim([a_message(body=SAME)]) == [Claim.ALREADY_DONE]
+        assert ledger.claim([a_message(body=ANOTHER_FORM)]) == [Claim.CHANGED]
+
+    def test_one_that_belongs_to_an_overwritten_digest_does_not_count(
+        self, tables: Tables, ledger: DynamoLedger
+    ) -> None:
+        """An older consumer claimed and completed another body over a claim of this version."""
+        ledger.claim([a_message(body=SAME)])
+        old = a_message(body="another")
+        tables.put(
+            tables.status,
+            message_id="m-1",
+            status="COMPLETED",
+            effects=1,
+            claim=old.delivery,
+            digest=old.digest,
+            canonical_digest=str(tables.row()["canonical_digest"]),
+        )
+        assert ledger.claim([a_message(body=SAME)]) == [Claim.CHANGED]
+        assert ledger.claim([a_message(body="another")]) == [Claim.ALREADY_DONE]
+
+
+@pytest.mark.parametrize("transactional", [True, False])
+@pytest.mark.parametrize("write", ["the gate", "the effect"])
+def test_a_refusal_without_its_row_proves_nothing(
+    tables: Tables, transactional: bool, write: str
+) -> None:
+    ledger, message = tables.ledger(transactional=transactional), a_message()
+    ledger.claim([message])
+    single = refusal("ConditionalCheckFailedException")
+    if transactional:
+        codes = ("None", "ConditionalCheckFailed")
+        tables.dynamo.then(cancelled(*(codes if write == "the gate" else reversed(codes))))
+    else:
+        tables.dynamo.then(*([single] if write == "the gate" else [None, single]))
+    assert ledger.complete([message]) == [Completion.UNKNOWN]
+    assert "effects" not in tables.row()
 
 
 class TestFail:

@@ -6,7 +6,16 @@ import json
 import pytest
 
 from support.doubles import a_message
-from worker.message import KEY_BYTES, delivery_of, digest_of, message_id, waves
+from worker.message import (
+    KEY_BYTES,
+    Identity,
+    delivery_of,
+    digest_of,
+    identity_of,
+    is_same_body,
+    message_id,
+    waves,
+)
 
 SQS_ID = "5fea7756-0ea4-451a-a703-a558b933e274"
 
@@ -22,6 +31,8 @@ def sha(text: str) -> str:
         ('{"id": " "}', " "),
         ('{"id": "Ünïcödé-✓"}', "Ünïcödé-✓"),
         ('{"id": "a\\nb"}', "a\nb"),
+        ('\ufeff{"id": "order-7"}', "order-7"),
+        ('{"id": "\ufefforder-7"}', "\ufefforder-7"),
         ('{"id": 7}', "7"),
         ('{"id": 0}', "0"),
         ('{"id": -12}', "-12"),
@@ -41,6 +52,9 @@ def test_a_usable_id_is_the_payloads_own(body: str, expected: str) -> None:
         (json.dumps({"id": "é" * (KEY_BYTES // 2) + "x"}), "é" * (KEY_BYTES // 2) + "x"),
         ('{"id": ' + "9" * 4300 + "}", "9" * 4300),
         ('{"id": "outbox#07"}', "outbox#07"),
+        ('{"id": "key#a"}', "key#a"),
+        ('{"id": "sha256:"}', "sha256:"),
+        (json.dumps({"id": sha("x" * (KEY_BYTES + 1))}), sha("x" * (KEY_BYTES + 1))),
     ],
 )
 def test_an_id_that_is_too_long_or_reserved_is_its_hash(body: str, own: str) -> None:
@@ -82,6 +96,8 @@ def test_an_id_that_is_too_long_or_reserved_is_its_hash(body: str, own: str) -> 
         '{"id": "order-7"',
         '{"id": "order-7"} and more',
         "\ufeff{}",
+        '\ufeff\ufeff{"id": "order-7"}',
+        '{"id": "order-7"}\ufeff',
         "\ud800",
         "<id>7</id>",
         "[" * 100_000,
@@ -91,6 +107,75 @@ def test_an_id_that_is_too_long_or_reserved_is_its_hash(body: str, own: str) -> 
 )
 def test_without_a_usable_id_the_message_id_stands_in(body: str) -> None:
     assert message_id(body, SQS_ID) == SQS_ID
+
+
+def test_no_id_is_taken_for_a_long_one() -> None:
+    long = "x" * (KEY_BYTES + 1)
+    ids = [long]
+    for _ in range(3):
+        ids.append(message_id(json.dumps({"id": ids[-1]}), SQS_ID))
+    assert len(set(ids)) == 4
+
+
+SAME = [
+    '{"id": "a", "work": 1, "o": {"x": "é", "y": [1, 2]}}',
+    '{"o":{"y":[1,2],"x":"\\u00e9"},"work":1.0,"id":"\\u0061"}',
+    '\ufeff{"id": "a", "work": 1e0, "o": {"x": "é", "y": [1, 2]}}',
+]
+
+
+def test_the_same_json_is_the_same_body_in_whatever_form() -> None:
+    known = [identity_of(body, SQS_ID) for body in SAME]
+    assert {one.id for one in known} == {"a"}
+    assert len({one.canonical for one in known}) == 1
+    assert [one.digest for one in known] == [digest_of(body) for body in SAME]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        '{"id": "a", "work": 2}',
+        '{"id": "a", "work": "1"}',
+        '{"id": "a", "work": true}',
+        '{"id": "a", "work": [1]}',
+        '{"id": "a", "work": 1.0000000000000000001}',
+        '{"id": "a", "work": 1, "more": null}',
+    ],
+)
+def test_other_json_is_another_body(other: str) -> None:
+    one, other_one = (identity_of(body, SQS_ID) for body in ('{"id": "a", "work": 1}', other))
+    assert one.id == other_one.id
+    assert one.canonical
+    assert other_one.canonical
+    assert one.canonical != other_one.canonical
+
+
+@pytest.mark.parametrize(
+    "body", ["", "not JSON", '{"id": "a", "x": NaN}', '{"id": "a", "x": 1e400}', "[" * 100_000]
+)
+def test_what_has_no_canonical_json_is_known_by_its_text(body: str) -> None:
+    known = identity_of(body, SQS_ID)
+    assert known == Identity(message_id(body, SQS_ID), digest_of(body))
+    assert is_same_body(known, digest_of(body), "")
+    assert not is_same_body(known, "another", "another:another")
+
+
+@pytest.mark.parametrize(
+    ("digest", "canonical_digest", "same"),
+    [
+        ("", "", True),
+        ("d", "", True),
+        ("x", "", False),
+        ("x", "x:c", True),
+        ("d", "d:c", True),
+        ("d", "d:x", False),  # the same text, as doubles, of another payload under a business key
+        ("x", "d:c", False),  # an older version wrote another digest over it
+        ("d", "x:c", True),
+    ],
+)
+def test_a_row_is_about_a_body(digest: str, canonical_digest: str, same: bool) -> None:
+    one = Identity("a", "d", canonical="c")
+    assert is_same_body(one, digest, canonical_digest) is same
 
 
 def test_a_digest_is_the_sha256_of_the_bytes_sent() -> None:

@@ -98,6 +98,18 @@ def test_the_repair_of_half_a_completion_brings_the_intent(made: Set) -> None:
     assert made.outbox.pending() == [Intent("m-1", 7)]
 
 
+@pytest.mark.parametrize("claimed", [True, False], ids=["deleted before its claim", "after it"])
+def test_a_status_row_that_was_deleted_brings_no_second_intent(made: Set, claimed: bool) -> None:
+    ledger, again = made.ledger(), a_message(body=BODY)
+    ledger.complete([a_message(body=BODY)])
+    made.outbox.settle(made.outbox.pending())
+    made.dynamo._real.delete_item(TableName=made.status, Key={"message_id": {"S": "m-1"}})
+    if claimed:
+        assert ledger.claim([again]) == [Claim.CLAIMED]
+    assert ledger.complete([again]) == [Completion.ALREADY_DONE]
+    assert made.outbox.pending() == []
+
+
 def test_what_is_settled_leaves_and_the_others_stay(made: Set) -> None:
     ledger = made.ledger()
     for number in range(3 * ROWS):

@@ -55,7 +55,7 @@ class Path:
         return a_message(name, body=body, visibility=VISIBILITY, now=self.clock.now)
 
     def knows(self, name: str) -> bool:
-        return self.finished.has(name, self.delivery(name).digest)
+        return self.finished.has(name, self.delivery(name).content)
 
     def _work(self, message: Message) -> None:
         self.worked.append(message.id)

@@ -74,8 +74,9 @@ ROOMS = (
     room("consumer/worker/envfile.py", "dotenv", "worker.settings"),
     room("consumer/worker/settings.py", ours="worker.rules worker.variables"),
     room("consumer/worker/rules.py", ours="worker.variables"),
-    room("consumer/worker/message.py"),
-    room("consumer/worker/business.py", "jmespath", "worker.message worker.ports"),
+    room("consumer/worker/canonical.py"),
+    room("consumer/worker/message.py", ours="worker.canonical"),
+    room("consumer/worker/business.py", "jmespath", "worker.canonical worker.message worker.ports"),
     room("consumer/worker/variables.py", ours="worker.access worker.business"),
     room("consumer/worker/ports.py", ours="worker.message"),
     room("consumer/worker/journal.py"),
@@ -152,7 +153,7 @@ ROOMS = (
         room(
             f"scenarios/{module.replace('.', '/')}.py",
             ours="harness.deliveries harness.findings harness.history harness.invariants "
-            "harness.scenario",
+            "harness.scaling harness.scenario",
         )
         for module in QUESTIONS
     ),

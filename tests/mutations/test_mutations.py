@@ -55,7 +55,7 @@ MUTATIONS = [
         "duplicates",
         "effects per message",
         ROWS,
-        'REMOVE reason ADD effects :one",\n            _NOT_COMPLETED,',
+        'REMOVE reason ADD effects :one",\n            f"{_NOT_COMPLETED} AND {_NO_EFFECT}",',
         'REMOVE reason ADD effects :one",\n            "attribute_exists(message_id)",',
     ),
     Mutation(
@@ -96,23 +96,23 @@ MUTATIONS = [
         "crash",
         "attempts are deliveries",
         ROWS,
-        '{":started": {"S": "STARTED"}, ":digest": {"S": message.digest}, ":one": _ONE}',
-        '{":started": {"S": "STARTED"}, ":digest": {"S": message.digest}, ":one": {"N": "0"}}',
+        '{":started": {"S": "STARTED"}, ":one": _ONE, **_body_values(message)}',
+        '{":started": {"S": "STARTED"}, ":one": {"N": "0"}, **_body_values(message)}',
     ),
     Mutation(
         "completion without its effect",
         "happy",
         "effects per message",
         ROWS,
-        '            {":digest": {"S": message.digest}, ":one": _ONE},',
-        '            {":digest": {"S": message.digest}, ":one": {"N": "0"}},',
+        '            {":one": _ONE, **_body_values(message)},',
+        '            {":one": {"N": "0"}, **_body_values(message)},',
     ),
     Mutation(
         "a transaction that writes only the status",
         "side-effects",
         "tables agree",
         LEDGER,
-        "groups = [(m, [*self._effect(m), self._rows.record(m)]) for m in messages]",
+        "groups = [(m, [*self._effect(m), record(m)]) for m in messages]",
         "groups = [(m, self._effect(m)) for m in messages]",
     ),
     Mutation(
@@ -233,8 +233,8 @@ MUTATIONS = [
         "business-idempotency",
         "ends per order",
         LEDGER,
-        'return _text(row, "digest") in {"", message.digest}',
-        'return _text(row, "digest") != "another"',
+        'return is_same_body(message, _text(row, "digest"), _text(row, "canonical_digest"))',
+        'return is_same_body(message, "", "")',
     ),
     Mutation(
         "an idempotency key that is not passed on",
@@ -314,8 +314,8 @@ MUTATIONS = [
         "redrive",
         "ids survive the move",
         ROWS,
-        'f"{_NOT_COMPLETED} AND {_NOT_MINE}"',
-        'f"({_NOT_COMPLETED} OR attribute_exists(message_id)) AND {_NOT_MINE}"',
+        'f"{_NOT_COMPLETED} AND {_NO_EFFECT} AND {_NOT_MINE}"',
+        'f"({_NO_EFFECT} OR attribute_exists(message_id)) AND {_NOT_MINE}"',
     ),
     Mutation(
         "a stop that gives nothing back",
@@ -370,7 +370,7 @@ MUTATIONS = [
         "heartbeat",
         "late finish without effect",
         ROWS,
-        'REMOVE reason ADD effects :one",\n            _NOT_COMPLETED,',
+        'REMOVE reason ADD effects :one",\n            f"{_NOT_COMPLETED} AND {_NO_EFFECT}",',
         'REMOVE reason ADD effects :one",\n            "attribute_exists(message_id)",',
     ),
     Mutation(
@@ -418,8 +418,8 @@ MUTATIONS = [
         "poison",
         "rows name their owner",
         ROWS,
-        "digest = :digest, claim = :claim, last_claimed_at = :now, ",
-        "digest = :digest, claim = if_not_exists(claim, :claim), last_claimed_at = :now, ",
+        '"claim = :claim, last_claimed_at = :now, expires_at',
+        '"claim = if_not_exists(claim, :claim), last_claimed_at = :now, expires_at',
     ),
     Mutation(
         "a heartbeat that goes on for what was rejected",
@@ -454,13 +454,8 @@ MUTATIONS = [
         "side-effects",
         "conservation",
         PIPELINE,
-        (
-            "            self.holdings.note(message, Progress.COMPLETED)\n"
-            "            self.deletes.delete([message])\n"
-            "\n"
-            "    def _leave_changed"
-        ),
-        ("            self.holdings.note(message, Progress.COMPLETED)\n\n    def _leave_changed"),
+        "        if self.holdings.start(message):",
+        "        if self.holdings.start(message) and not event:",
     ),
     Mutation(
         "a second receive is completed without its work",

@@ -11,7 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from worker.journal import Named
-from worker.message import Message, delivery_of, digest_of
+from worker.message import Message, delivery_of, identity_of
 from worker.ports import Claim, Completion, Deletion, LedgerDown, QueueFacts
 
 _handles = count(1)
@@ -27,6 +27,7 @@ def a_message(
 ) -> Message:
     """One more delivery of a message, received at `now` on the monotonic clock."""
     handle = f"handle-{next(_handles)}"
+    identity = identity_of(body, message_id)
     received = time.monotonic() if now is None else now
     return Message(
         id=message_id,
@@ -34,7 +35,8 @@ def a_message(
         handle=handle,
         delivery=delivery_of(handle),
         body=body,
-        digest=digest_of(body),
+        digest=identity.digest,
+        canonical=identity.canonical,
         receive_count=receive_count,
         sent=1000.0,
         visible_at=2000.0,

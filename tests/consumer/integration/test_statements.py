@@ -216,11 +216,12 @@ def test_a_gate_without_its_effect_is_repaired(books: Books, ledger: DynamoLedge
     assert {row["claim"] for row in books.rows[1].values()} == {m.delivery for m in first}
 
 
-def test_an_effect_that_is_there_already_is_counted_not_overwritten(books: Books) -> None:
-    """Should a row ever leave COMPLETED, the second effect shows."""
+def test_an_effect_that_is_there_already_is_neither_counted_nor_overwritten(books: Books) -> None:
+    """Should a row ever leave COMPLETED, its effect stands."""
     plain, messages = books.ledger(transactional=False), batch(2)
     plain.claim(messages)
     plain.complete(messages)
+    done = books.rows
     for message in messages:
         books.made.dynamodb.update_item(
             TableName=books.made.status_table,
@@ -230,7 +231,21 @@ def test_an_effect_that_is_there_already_is_counted_not_overwritten(books: Books
             ExpressionAttributeValues={":started": {"S": "STARTED"}},
         )
     plain.finish(messages)
-    assert {row["effects"] for row in books.rows[0].values()} == {2}
+    assert {row["effects"] for row in books.rows[0].values()} == {1}
+    assert {row["status"] for row in books.rows[0].values()} == {"COMPLETED"}
+    assert books.rows[1] == done[1]
+
+
+def test_a_gate_of_another_body_gets_no_effect_of_this_one(books: Books) -> None:
+    dead, other = batch(3), [a_message(f"m-{number}", body="{1}") for number in range(3)]
+    plain = books.ledger(transactional=False)
+    plain.claim(dead)
+    plain.record(dead)
+    plain.claim(other)
+    assert plain.complete(other) == [Completion.CHANGED] * 3
+    assert not any("effects" in row for row in books.rows[0].values())
+    plain.claim(dead)
+    assert plain.complete(dead) == [Completion.EFFECT] * 3
 
 
 def test_what_failed_and_is_completed_all_the_same_keeps_no_reason(books: Books) -> None:

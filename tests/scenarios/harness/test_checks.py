@@ -436,6 +436,22 @@ def test_no_check_passes_without_a_witness_it_reads(
             lambda t: t.told(*t.done("a")[:2], status={"a": {"status": "STARTED", "claim": "x"}}),
             "a: the row names x, not consumer-1-a",
         ),
+        (
+            tables_agree(),
+            lambda t: t.good(
+                status={"a": t.row(digest="d1", canonical_digest="d1:c")},
+                completed={"a": {"completed_at": 1.3, "digest": "d2", "canonical_digest": "d2:x"}},
+            ),
+            "a: the record is of another body than the effect",
+        ),
+        (  # an older consumer wrote its digest over one that had a canonical one
+            tables_agree(),
+            lambda t: t.good(
+                status={"a": t.row(digest="d1", canonical_digest="d0:c")},
+                completed={"a": {"completed_at": 1.3, "digest": "d2", "canonical_digest": "d2:c"}},
+            ),
+            "a: the record is of another body than the effect",
+        ),
         (poison_dead_lettered(), lambda t: poisoned(t, dlq=()), "not in the DLQ"),
         (
             poison_dead_lettered(),
@@ -459,6 +475,26 @@ def test_fails_for_this_reason_too(check: Check, make: Tell, named: str, tell: A
     finding = ask(check, make(tell))
     assert finding.verdict is FAIL
     assert named in finding.seen
+
+
+@pytest.mark.parametrize(
+    ("row", "record"),
+    [
+        ({}, {"digest": "d"}),
+        ({"digest": "d"}, {}),
+        ({"digest": "d"}, {"digest": "d", "canonical_digest": "d:c"}),
+        (
+            {"digest": "d1", "canonical_digest": "d1:c"},
+            {"digest": "d2", "canonical_digest": "d2:c"},
+        ),
+    ],
+    ids=["no digest", "no digest of the record", "an older row", "another form of the same JSON"],
+)
+def test_tables_agree_on_a_body_as_far_as_they_name_it(row: Any, record: Any, tell: Any) -> None:
+    history = tell.good(
+        status={"a": tell.row(**row)}, completed={"a": {"completed_at": 1.3, **record}}
+    )
+    assert ask(tables_agree(), history).verdict is PASS
 
 
 def test_a_lost_message_is_unknown_while_the_queue_still_counts_one(tell: Any) -> None:

@@ -18,7 +18,7 @@ from checkup.catalogue import RULES
 from checkup.facts import Facts, Missing, Peeked, Queue, Rows, Table, Unknown
 from checkup.findings import examine
 from support.children import ROOT
-from worker.message import digest_of
+from worker.message import digest_of, identity_of
 from worker.rows import KEEP_SECONDS
 from worker.settings import Settings, read
 
@@ -246,12 +246,19 @@ def test_a_look_into_the_dlq_goes_by_the_business_key_where_there_is_one(made: M
 
 
 def test_another_body_under_a_completed_id_is_not_completed(made: Made) -> None:
-    for body in ('{"id": "m"}', '{"id": "m", "cents": 500}', '{"id": "n"}'):
+    for body in ('{"id": "m"}', '{"id": "m", "cents": 500}', '{"id": "n"}', '{"id":"o"}'):
         made.clients.sqs.send_message(QueueUrl=made.dlq_url, MessageBody=body)
     for key, body in (("m", '{"id": "m", "cents": 5}'), ("n", '{"id": "n"}')):
         row: Any = {"message_id": {"S": key}, "digest": {"S": digest_of(body)}}
         made.clients.dynamodb.put_item(TableName="completed", Item=row)
-    assert made.facts(opening=True).peeked == Peeked(3, ("n",))
+    canonical = identity_of('{"id": "o"}', "s").canonical
+    row = {
+        "message_id": {"S": "o"},
+        "digest": {"S": "d"},
+        "canonical_digest": {"S": f"d:{canonical}"},
+    }
+    made.clients.dynamodb.put_item(TableName="completed", Item=row)
+    assert made.facts(opening=True).peeked == Peeked(4, ("n", "o"))
 
 
 def test_a_look_into_an_empty_dlq(made: Made) -> None:

@@ -77,6 +77,12 @@ def test_what_is_completed_is_sent_unless_asked_to_be_dropped() -> None:
     assert decided(one, done, drop_completed=True).fate is Fate.DROP
 
 
+def test_what_is_completed_in_another_form_of_the_same_json_is_dropped() -> None:
+    one = letter()
+    done = Record("COMPLETED", digest="d", canonical_digest=f"d:{one.identity.canonical}")
+    assert decided(one, done, drop_completed=True).fate is Fate.DROP
+
+
 def test_another_body_under_a_completed_id_is_not_dropped() -> None:
     """The claim would not take it for done either; a person should see it."""
     other = Record("COMPLETED", digest="of another body")
