@@ -14,7 +14,7 @@ from harness.scenario import ALL_MESSAGES, PAST_VISIBILITY, Consume, Given, Scen
 # third would go to the DLQ instead (maxReceiveCount 2), though the message was completed.
 SCENARIO = Scenario(
     name="duplicates",
-    proves="two consumers that both do the work on one message leave one effect",
+    proves="if two consumers do the work of the same message, it takes effect exactly once",
     runs_on="dup",
     given=Given(messages=3),
     when=[

@@ -10,7 +10,7 @@ POINTS = Each("before-charge", "after-charge", "after-complete")
 # is delivered again, and one that meets nothing. Only `outbox` needs the transaction.
 SCENARIO = Scenario(
     name="external-effects",
-    proves="of four ways to charge an order only an idempotency key and an outbox charge it once, "
+    proves="of four ways to charge an order, only an idempotency key and an outbox charge it once, "
     "wherever the consumer crashes and however late the service answers",
     runs_on="dup",
     services=[Service("payments", "shop")],
