@@ -9,7 +9,7 @@ from harness.scenario import CRASHED, AwaitRedelivery, Consume, Given, RunScript
 SCENARIO = Scenario(
     name="redrive",
     proves="after a fix, a redrive moves every dead letter back and the consumer completes it; a "
-    "message that was completed before is recognized by its id and has no second effect",
+    "message that was completed before is recognized by its id and takes effect only once",
     runs_on="poison",
     given=Given(messages=12, poison_every=3),
     when=[

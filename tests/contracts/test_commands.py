@@ -94,7 +94,7 @@ def run(script: str, clone: Path, answering: str, env: dict[str, str]) -> tuple[
             start_new_session=True,
         )
         try:
-            child.wait(timeout=840)
+            child.wait(timeout=1140)
         finally:
             if child.poll() is None:
                 os.killpg(child.pid, signal.SIGKILL)
@@ -114,7 +114,7 @@ def local_port(clone: Path) -> Iterator[int]:
 
 @pytest.mark.slow
 @pytest.mark.integration
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 def test_the_local_commands(clone: Path, local_port: int) -> None:
     pages = {page: blocks_of(page, "sh") for page in ORDER}
     pages["README.md"] += TOO_LONG
@@ -123,7 +123,7 @@ def test_the_local_commands(clone: Path, local_port: int) -> None:
     assert code == 0, said[-5000:]
     for seen in (
         "finished 0.",  # the work outlasts the visibility timeout
-        "receipt handle is stale",
+        "the receipt handle has expired",
         "ChangeMessageVisibilityBatch",
         "exit code 86",
         "received 12, completed 6, already done 0, failed 6",
@@ -161,7 +161,7 @@ def nowhere(clone: Path) -> Iterator[Stack]:
 
 @pytest.mark.slow
 @pytest.mark.integration
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 def test_the_commands_for_aws(clone: Path, nowhere: Stack) -> None:
     for tool in ("terraform", "aws"):
         if not shutil.which(tool):
