@@ -25,8 +25,8 @@ $(VENV)/.test-stamp: tests/requirements.txt $(VENV)/.run-stamp
 	@touch $@
 
 .PHONY: venv venv-test
-venv: $(VENV)/.run-stamp ## Make .venv with what producer, consumer, scenarios and the local stack need
-venv-test: $(VENV)/.test-stamp ## Add the tools of `test` and `check` to .venv
+venv: $(VENV)/.run-stamp ## Install what producer, consumer, scenarios and the local stack need into .venv
+venv-test: $(VENV)/.test-stamp ## Also install the tools of `make test` and `make check`
 
 .PHONY: preflight
 preflight: ## Check tools, credentials and region, and say how to get what is missing
@@ -47,7 +47,7 @@ validate: venv ## Compare every live queue and table with its expected settings
 .PHONY: local-up local-down local-status
 local-up: venv ## Start SQS and DynamoDB on 127.0.0.1:LOCAL_AWS_PORT with the five sets, and write .env
 	@$(BIN)/python scripts/local_aws.py up
-local-down: venv ## Stop them; removes .env if local-up wrote it
+local-down: venv ## Stop the local stack; remove .env if local-up wrote it
 	@$(BIN)/python scripts/local_aws.py down
 local-status: venv ## Show what is running, and on which port
 	@$(BIN)/python scripts/local_aws.py status
@@ -63,13 +63,13 @@ redrive: venv ## Show the messages in the DLQ; ARGS="move" moves them back (ARGS
 
 ##@ Scenarios (each ends in PASS, FAIL or UNKNOWN)
 .PHONY: scenarios scenarios-fast scenarios-slow
-scenario-%: venv ## One scenario, for example: make scenario-happy ARGS="--count 10 --batch-size 5"
+scenario-%: venv ## Run one scenario, for example: make scenario-happy ARGS="--count 10 --batch-size 5"
 	@$(RUN) $* $(ARGS)
-scenarios-fast: venv ## The six scenarios that take seconds
+scenarios-fast: venv ## Run the six scenarios that take seconds
 	@$(RUN) --fast $(ARGS)
-scenarios-slow: venv ## The scenarios that take longer
+scenarios-slow: venv ## Run the scenarios that take longer
 	@$(RUN) --slow $(ARGS)
-scenarios: venv ## All scenarios
+scenarios: venv ## Run all scenarios
 	@$(RUN) --all $(ARGS)
 
 .PHONY: report

@@ -306,7 +306,7 @@ VARIABLES = (
         "LOG_LEVEL",
         "choice",
         "INFO",
-        "Log level.",
+        "Lowest level that is logged.",
         choices=("DEBUG", "INFO", "WARNING", "ERROR"),
     ),
     Variable(

@@ -37,7 +37,7 @@ def test_help() -> None:
     seen = on_terminal(["make", "--no-print-directory", "help"])
     assert seen.code == 0
     fits(seen)
-    assert any(line.startswith("  scenario-%       One scenario") for line in seen.lines)
+    assert any(line.startswith("  scenario-%       Run one scenario") for line in seen.lines)
     written = {line.split()[0] for line in seen.lines if line.startswith("  ") and line[2] != " "}
     assert {"demo", "local-up", "scenarios-fast", "report"} <= written
 
