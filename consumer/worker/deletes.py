@@ -135,15 +135,15 @@ class Deletes:
         if deletion is Deletion.UNKNOWN:
             self._tally.count("unknown")
             log.warning(
-                "message %s is completed and perhaps not deleted: SQS confirmed none of the tries; "
-                "if it comes back, it is found done and deleted then",
+                "message %s is completed, but SQS did not confirm any delete; if the message is "
+                "redelivered, the work is skipped and it is deleted then",
                 message.id,
             )
         elif deletion is Deletion.STALE:
             self._tally.count("stale_deletes")
             log.warning(
-                "message %s was not deleted: the receipt handle has expired; the redelivery will skip "
-                "the work",
+                "message %s was not deleted: the receipt handle has expired; the redelivery will "
+                "skip the work",
                 message.id,
             )
         if deletion is not Deletion.UNKNOWN and late > 0:
