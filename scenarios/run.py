@@ -36,13 +36,13 @@ class Exit(IntEnum):
     PASS = 0
     """Every scenario passed."""
     FAIL = 1
-    """A check found something that must not be."""
+    """A check found something wrong."""
     SETUP = 2
     """A scenario could not be run, or an argument was refused."""
     UNKNOWN = 3
-    """The evidence is not enough to say."""
+    """The evidence is not sufficient for a verdict."""
     INTERRUPTED = 130
-    """Ctrl-C or SIGTERM: every child was reaped, what there was is saved."""
+    """Ctrl-C or SIGTERM: every child was stopped, and the evidence so far is saved."""
 
 
 def cases() -> dict[str, Scenario]:

@@ -31,15 +31,15 @@ class Exit(IntEnum):
     """What the exit code of the doctor says."""
 
     HEALTHY = 0
-    """Every question was answered, and nothing as bad as --fail-on was found."""
+    """Every question was answered, and no finding is as severe as --fail-on."""
     FINDINGS = 1
-    """Something will hurt."""
+    """At least one finding is as severe as --fail-on."""
     SETTINGS = 2
-    """A setting of the consumer or an argument was refused; nothing was looked at."""
+    """A setting of the consumer or an argument was refused; nothing was read."""
     AWS = 3
-    """The queue, the credentials or the endpoint could not be used."""
+    """The queue, the credentials or the endpoint cannot be used."""
     NOT_KNOWN = 4
-    """Nothing was found, but not every question could be answered; --allow-unknown makes it 0."""
+    """No finding is that severe, but some questions are open; --allow-unknown makes it 0."""
 
 
 def main(arguments: list[str] | None = None) -> int:

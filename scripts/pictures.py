@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Door of the README's pictures: real demos on a terminal, then their pages in a browser.
+"""Makes the pictures of the documentation: real demos on a terminal, then their pages in a browser.
 
 Each demo has a local stack of its own and stops it; what it leaves in reports/ is any run.
 """

@@ -6,7 +6,7 @@
 
 variable "aws_region" {
   type        = string
-  description = "Region of every queue and table."
+  description = "Region of all queues and tables."
   default     = "us-west-1"
 
   validation {
@@ -29,7 +29,7 @@ variable "project_name" {
 
 variable "queue_visibility_timeout" {
   type        = number
-  description = "Seconds that a received message stays hidden before it comes back."
+  description = "Visibility timeout of the queues, in seconds."
   default     = 10 # short, so that a redelivery can be watched within seconds; real workers want more than their slowest work
 
   validation {
@@ -40,7 +40,7 @@ variable "queue_visibility_timeout" {
 
 variable "queue_receive_wait" {
   type        = number
-  description = "Seconds that a receive waits for a message (long poll)."
+  description = "Default length of a long poll, in seconds."
   default     = 10
 
   validation {
@@ -51,7 +51,7 @@ variable "queue_receive_wait" {
 
 variable "tags" {
   type        = map(string)
-  description = "Tags of everything, beside Project and Set."
+  description = "Tags of all resources, in addition to Project and Set."
   default     = { Purpose = "sqs-workbench" }
 }
 

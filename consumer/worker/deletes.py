@@ -140,21 +140,21 @@ class Deletes:
         if deletion is Deletion.UNKNOWN:
             self._tally.count("unknown")
             log.warning(
-                "message %s is completed and perhaps not deleted: SQS confirmed none of the tries; "
-                "if it comes back, it is found done and deleted then",
+                "message %s is completed, but SQS did not confirm any delete; if the message is "
+                "redelivered, the work is skipped and it is deleted then",
                 message.id,
             )
         elif deletion is Deletion.STALE:
             self._tally.count("stale_deletes")
             log.warning(
-                "message %s was not deleted: its receipt handle is stale; the redelivery will skip "
-                "the work",
+                "message %s was not deleted: the receipt handle has expired; the redelivery will "
+                "skip the work",
                 message.id,
             )
         if deletion is not Deletion.UNKNOWN and late > 0:
             self._tally.count("late_finishes")
             log.warning(
-                "message %s was finished %.1f s after its visibility timeout expired, so it may "
+                "message %s finished %.1f s after its visibility timeout expired, so it may "
                 "have been redelivered; shorten the work, raise the visibility timeout or set "
                 "HEARTBEAT_SECONDS",
                 message.id,

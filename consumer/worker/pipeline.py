@@ -124,7 +124,7 @@ class Pipeline:
             elif claim is Claim.CHANGED:
                 self._leave_changed(message)
             else:
-                self._leave(message, "its claim could not be made sure")
+                self._leave(message, "its claim is unconfirmed")
         return claimed
 
     def _work_through(self, claimed: Sequence[Message], wave: Wave) -> None:
@@ -205,7 +205,7 @@ class Pipeline:
         for message, completion in zip(worked, self.ledger.complete(worked), strict=True):
             if completion is Completion.UNKNOWN:
                 self.journal.event(completion.value, message)
-                self._leave(message, "its completion could not be made sure")
+                self._leave(message, "its completion is unconfirmed")
                 continue
             if completion is Completion.CHANGED:
                 self.journal.event(completion.value, message)

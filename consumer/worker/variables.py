@@ -1,6 +1,6 @@
 """The one table of the consumer's variables: name, kind, default, range and help of each.
 
-The README's table, `--help` and the checks of values are all made from it.
+The table in docs/reference.md, `--help` and the checks of values are all made from it.
 """
 
 import math
@@ -160,25 +160,27 @@ VARIABLES = (
         "AWS_REGION",
         "region",
         "",
-        "The region; empty: what the AWS SDK finds by itself, else the one that QUEUE_URL names.",
+        "The region; empty: the default of the AWS SDK, or else the region that QUEUE_URL names.",
     ),
     Variable(
         "START_TIMEOUT_SECONDS",
         "number",
         "60",
-        "How long a start waits for AWS to answer; 0 = not at all.",
+        "How long a start waits for AWS to answer, in seconds; 0 = it does not wait.",
         0,
         3600,
     ),
-    Variable("WAIT_TIME_SECONDS", "integer", "10", "Long poll, in seconds.", 0, 20),
-    Variable("MAX_MESSAGES", "integer", "1", "Messages per receive.", 1, 10),
-    Variable("CONCURRENCY", "integer", "1", "Lanes, each with a batch of its own.", 1, 64),
-    Variable("COMMIT_BATCH", "integer", "1", "Completions written in one call.", 1, 10),
+    Variable("WAIT_TIME_SECONDS", "integer", "10", "Length of the long poll, in seconds.", 0, 20),
+    Variable("MAX_MESSAGES", "integer", "1", "Maximum number of messages per receive.", 1, 10),
+    Variable("CONCURRENCY", "integer", "1", "Worker threads; each processes its own batch.", 1, 64),
+    Variable(
+        "COMMIT_BATCH", "integer", "1", "Maximum number of completions written in one call.", 1, 10
+    ),
     Variable(
         "VISIBILITY_TIMEOUT_SECONDS",
         "integer",
         "",
-        "Seconds a receive hides a message; empty: the queue's own at the start.",
+        "Visibility timeout of each receive, in seconds; empty: that of the queue at the start.",
         0,
         LONGEST_VISIBILITY,
     ),
@@ -186,7 +188,8 @@ VARIABLES = (
         "HEARTBEAT_SECONDS",
         "number",
         "0",
-        "How often the visibility of all in flight is extended; 0 = off, else 0.1 or more.",
+        "Interval at which visibility timeouts of messages in flight are extended; 0 = off, or "
+        "at least 0.1.",
         0,
         LONGEST_VISIBILITY,
     ),
@@ -194,7 +197,7 @@ VARIABLES = (
         "HEARTBEAT_LIMIT_SECONDS",
         "number",
         "3600",
-        "Seconds after its receive for which a message is extended; then it comes back.",
+        "Stop extending a message this many seconds after its receive.",
         1,
         LONGEST_VISIBILITY,
     ),
@@ -202,106 +205,145 @@ VARIABLES = (
         "SHUTDOWN_GRACE_SECONDS",
         "number",
         "25",
-        "Seconds that a stop may take; longer than the long poll.",
+        "Seconds that a stop may take; must be longer than the long poll.",
         1,
         LONGEST_VISIBILITY,
     ),
-    Variable("SLEEP_MIN_SECONDS", "number", "0.1", "Simulated work, at least.", 0, 43_200),
-    Variable("SLEEP_MAX_SECONDS", "number", "1.0", "Simulated work, at most.", 0, 43_200),
     Variable(
-        "LONG_SLEEP_SECONDS",
+        "SLEEP_MIN_SECONDS",
         "number",
-        "0.0",
-        "Long work, to overrun the visibility timeout; 0 = off.",
+        "0.1",
+        "Simulated work: shortest time, in seconds.",
         0,
         43_200,
     ),
     Variable(
-        "LONG_SLEEP_EVERY", "integer", "0", "Every Nth message has the long work; 0 = off.", 0
+        "SLEEP_MAX_SECONDS", "number", "1.0", "Simulated work: longest time, in seconds.", 0, 43_200
+    ),
+    Variable(
+        "LONG_SLEEP_SECONDS",
+        "number",
+        "0.0",
+        "Additional work that overruns the visibility timeout, in seconds; 0 = off.",
+        0,
+        43_200,
+    ),
+    Variable(
+        "LONG_SLEEP_EVERY", "integer", "0", "Every Nth message gets LONG_SLEEP_SECONDS; 0 = off.", 0
     ),
     Variable("CRASH_RATE", "number", "0.0", "Probability of a crash per message.", 0, 1),
     Variable(
         "CRASH_AFTER_RECEIVE",
         "flag",
         "0",
-        "Crash after the work, before completion is recorded and before delete.",
+        "Crash after the work, before the completion is recorded.",
     ),
     Variable(
         "CRASH_AFTER_SIDE_EFFECT",
         "flag",
         "0",
-        "Crash after completion is recorded, before delete. Needs the tables.",
+        "Crash after the completion is recorded, before the delete. Needs the tables.",
     ),
     Variable(
         "CRASH_AT",
         "choice",
         "",
-        "Crash at this boundary of the path; empty = never.",
+        "Crash at this step; empty = never.",
         choices=("", *CRASH_POINTS, *CALL_POINTS),
     ),
     Variable(
         "CRASH_MAX_RECEIVES",
         "integer",
         "0",
-        "Crash only with a message received at most so often; 0 = any. With 1 each is hit once.",
+        "Crash only for messages received at most this many times; 0 = any.",
         0,
     ),
     Variable(
         "IDEMPOTENCY_KEY",
         "expression",
         "",
-        "What effects are counted by, out of the payload; empty: the message id. Needs the tables.",
+        "Business key that identifies a message; empty: the message id. Needs the tables.",
     ),
     Variable(
-        "IDEMPOTENCY_CACHE_SIZE", "integer", "1000", "In-memory LRU of finished ids; 0 = off.", 0
+        "IDEMPOTENCY_CACHE_SIZE",
+        "integer",
+        "1000",
+        "Size of the in-memory LRU cache of completed ids; 0 = off.",
+        0,
     ),
-    Variable("MESSAGE_LIMIT", "integer", "0", "Stop after this many messages; 0 = no limit.", 0),
+    Variable(
+        "MESSAGE_LIMIT", "integer", "0", "Stop after receiving this many messages; 0 = no limit.", 0
+    ),
     Variable(
         "IDLE_TIMEOUT_SECONDS",
         "number",
         "0",
-        "Exit 0 after this long with no message; 0 = off.",
+        "Exit with 0 after this many seconds without a message; 0 = off.",
         0,
     ),
     Variable(
-        "REJECT_PAYLOAD_MARKER", "text", "", "Reject messages whose body contains it; empty = off."
+        "REJECT_PAYLOAD_MARKER",
+        "text",
+        "",
+        "Reject messages whose body contains this text; empty = off.",
     ),
-    Variable("MESSAGE_STATUS_TABLE", "table", "", "Table of states; both tables or neither."),
-    Variable("MESSAGE_COMPLETED_TABLE", "table", "", "Table of completions; both or neither."),
+    Variable(
+        "MESSAGE_STATUS_TABLE",
+        "table",
+        "",
+        "Table for the status of messages. Set both tables or neither.",
+    ),
+    Variable(
+        "MESSAGE_COMPLETED_TABLE",
+        "table",
+        "",
+        "Table for completion records. Set both tables or neither.",
+    ),
     Variable(
         "USE_TRANSACTIONAL_WRITES",
         "flag",
         "0",
-        "Status and completion record in one transaction. Needs the tables.",
+        "Write status and completion record in one transaction. Needs the tables.",
     ),
     Variable(
         "USE_PARTIQL_STATEMENTS",
         "flag",
         "0",
-        "Group single writes as statements, at half the units of a transaction. Needs the tables.",
+        "Batch single writes as PartiQL statements, at half the write units. Needs the tables.",
     ),
     Variable(
         "EFFECT_URL",
         "address",
         "",
-        "The services that the work calls; empty: it calls none.",
+        "Address of the service that the work calls; empty: none.",
     ),
     Variable(
         "EFFECT_MODE",
         "choice",
         "",
-        "How it calls them, see the README; needs EFFECT_URL.",
+        "How the work calls the service (docs/reference.md); needs EFFECT_URL.",
         choices=("", "naive", "check", "key", "outbox", "saga"),
     ),
-    Variable("EFFECT_TIMEOUT_SECONDS", "number", "5", "How long a call may take in all.", 0.1, 900),
+    Variable(
+        "EFFECT_TIMEOUT_SECONDS",
+        "number",
+        "5",
+        "Timeout of a whole call to the service, in seconds.",
+        0.1,
+        900,
+    ),
     Variable(
         "LOG_LEVEL",
         "choice",
         "INFO",
-        "How much is logged.",
+        "Lowest level that is logged.",
         choices=("DEBUG", "INFO", "WARNING", "ERROR"),
     ),
-    Variable("LOG_FORMAT", "choice", "text", "Text, or JSON lines.", choices=("text", "json")),
-    Variable("JOURNAL_PATH", "text", "", "File that every event is appended to; empty = off."),
-    Variable("ENV_FILE", "text", "", "The .env to load; unset: the repository's; empty: none."),
+    Variable(
+        "LOG_FORMAT", "choice", "text", "Log as text or as JSON lines.", choices=("text", "json")
+    ),
+    Variable("JOURNAL_PATH", "text", "", "File to which every event is appended; empty = off."),
+    Variable(
+        "ENV_FILE", "text", "", "The .env file to read; unset: that of the repository; empty: none."
+    ),
 )

@@ -78,7 +78,7 @@ def _fields() -> Kind:
         return tuple(turns)
 
     named = " or ".join(sorted(OWN))
-    return Kind(f"a JSON object without {named}, or a list of such, taken in turn", parse)
+    return Kind(f"a JSON object without {named}, or a list of such objects, used in turn", parse)
 
 
 URL = _text(
@@ -95,26 +95,26 @@ FLAGS = (
     ),
     Flag(
         *("seed", "what", _whole(high=2**63), ""),
-        "repeats ids, work and poison positions; consumers take a repeated id for a duplicate"
+        "makes ids, work and poison positions repeatable; a repeated id is a duplicate to consumers"
         " (default: a new seed, which the summary shows)",
     ),
     Flag(
         *("fields", "what", _fields(), ""),
-        'more fields of each body, such as {"order_id": "A17"}; work may be among them',
+        'more fields for each body, such as {"order_id": "A17"}; may replace work',
     ),
     Flag("rate", "how fast", _rate(), "0", "messages per second; 0 = as fast as possible"),
     Flag(
         *("batch-size", "how fast", _whole(1, SQS_BATCH_MAX), str(SQS_BATCH_MAX)),
-        "messages per SendMessageBatch; at a --rate none is held back over 0.1 s to fill one",
+        "messages per SendMessageBatch; with --rate, no message waits over 0.1 s to fill a batch",
     ),
     Flag(
         *("concurrency", "how fast", _whole(1, 64), "4"),
-        "calls at a time; at a --rate only where one call does not end before the next is due",
+        "concurrent calls; with --rate, only if a call takes longer than the time to the next one",
     ),
     Flag("queue-url", "where", URL, "", "the queue to send to", "QUEUE_URL"),
-    Flag("region", "where", REGION, "", "its region", "AWS_REGION"),
+    Flag("region", "where", REGION, "", "the region of the queue", "AWS_REGION"),
     # AWS_PROFILE stays with the SDK: given as an argument, it would outrank the environment's keys.
-    Flag("profile", "where", PROFILE, "", "whose credentials to use (default: AWS_PROFILE)"),
+    Flag("profile", "where", PROFILE, "", "profile with the credentials (default: AWS_PROFILE)"),
 )
 EPILOG = """environment, or a .env file at the root of the repository:
   QUEUE_URL, AWS_REGION, AWS_PROFILE and all that boto3 itself reads, AWS_ENDPOINT_URL too

@@ -5,8 +5,8 @@ from harness.scenario import Given, KeepUp, Scenario
 
 SCENARIO = Scenario(
     name="backpressure",
-    proves="consumers added by backlog per consumer bring a flood to equilibrium and drain it, "
-    "and nothing is lost on the way up or down",
+    proves="scaling on backlog per consumer absorbs a burst and drains it, and no message is lost "
+    "while consumers are added and removed",
     runs_on="backpressure",
     given=Given(messages=0, batch_size=5),
     when=[KeepUp(rate=8, work_seconds=0.5, target_latency=4, max_consumers=8)],

@@ -7,9 +7,8 @@ from harness.scenario import Consume, Fresh, Given, Scenario
 # The queue does nothing wrong here: it is the sender that says the same thing twice.
 SCENARIO = Scenario(
     name="business-idempotency",
-    proves="one action on one order, sent twice under different ids, has two effects where they "
-    "are counted by message id and one by IDEMPOTENCY_KEY; a changed payload and a missing field "
-    "end in the DLQ",
+    proves="an order that is sent in two messages takes effect twice if messages are identified by "
+    "id, and once with IDEMPOTENCY_KEY; a changed payload and a missing field end in the DLQ",
     runs_on="happy",
     given=Given(
         messages=5,

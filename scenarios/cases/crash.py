@@ -11,8 +11,8 @@ from harness.scenario import CRASHED, AwaitRedelivery, Consume, Given, Scenario
 
 SCENARIO = Scenario(
     name="crash",
-    proves="a consumer that dies after the work and before the delete costs one more delivery "
-    "and no second effect",
+    proves="a message whose consumer dies after the work and before the delete is redelivered "
+    "once, with no duplicate effect",
     runs_on="crash",
     given=Given(messages=1),
     when=[Consume(CRASH_AFTER_RECEIVE=1, exits=CRASHED), AwaitRedelivery(), Consume()],

@@ -14,7 +14,7 @@ from harness.scenario import ALL_MESSAGES, PAST_VISIBILITY, Consume, Given, Scen
 # second one comes is not asked: SQS may deliver twice by itself (quirk 1), and one effect is left.
 SCENARIO = Scenario(
     name="duplicates",
-    proves="two consumers that both do the work on one message leave one effect",
+    proves="if two consumers do the work of the same message, it takes effect exactly once",
     runs_on="dup",
     given=Given(messages=3),
     when=[

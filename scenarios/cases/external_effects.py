@@ -21,7 +21,7 @@ POINTS = Each("before-charge", "after-charge", "after-complete")
 # of the consumer that finishes its orders turns each first call away: the relay has to ask again.
 SCENARIO = Scenario(
     name="external-effects",
-    proves="of four ways to charge an order only an idempotency key and an outbox charge it once, "
+    proves="of four ways to charge an order, only an idempotency key and an outbox charge it once, "
     "wherever the consumer crashes and however late the service answers",
     runs_on="dup",
     services=[Service("payments", "shop")],

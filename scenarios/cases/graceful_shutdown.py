@@ -10,8 +10,8 @@ from harness.scenario import AwaitWork, Consume, Given, Scenario, Visibilities
 # last receive of what it gets, so it has time even where everything is slow.
 SCENARIO = Scenario(
     name="graceful-shutdown",
-    proves="a consumer that is told to stop finishes what it works on and gives back the rest at "
-    "once, while one that is killed keeps it all hidden until the visibility timeout runs out",
+    proves="a consumer that receives SIGTERM finishes its work and releases its other messages at "
+    "once; the messages of a killed consumer stay hidden until the visibility timeout expires",
     runs_on="crash",
     given=Given(messages=24),
     arms={"stopped": {}, "killed": {}},

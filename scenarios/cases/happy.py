@@ -5,7 +5,7 @@ from harness.scenario import Consume, Given, Scenario
 
 SCENARIO = Scenario(
     name="happy",
-    proves="every message that is sent is completed once, and nothing is left in queue or DLQ",
+    proves="every message is completed once, and the queue and the DLQ are empty at the end",
     runs_on="happy",
     given=Given(messages=20),
     when=[Consume(MAX_MESSAGES=10)],

@@ -11,8 +11,8 @@ BEAT = {"HEARTBEAT_SECONDS": Visibilities(0.25)}
 # the message well before its holder ends, also where everything is slow.
 SCENARIO = Scenario(
     name="heartbeat",
-    proves="a heartbeat keeps long work to one delivery, and its limit brings back the messages "
-    "of an owner that hangs; a late finish has no effect",
+    proves="with a heartbeat, long work is delivered once; the heartbeat limit returns messages "
+    "of a consumer that hangs, and its late completion has no effect",
     runs_on="happy",
     given=Given(messages=4),
     arms={

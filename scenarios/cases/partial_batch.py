@@ -6,8 +6,8 @@ from harness.scenario import Consume, Given, Scenario, Visibilities
 # A batch takes several beats, so a heartbeat that extends what was rejected would show.
 SCENARIO = Scenario(
     name="partial-batch",
-    proves="in one batch the good messages are completed and deleted one by one, while the poison "
-    "ones come back and end in the DLQ",
+    proves="the good messages of a batch are completed and deleted, while its poison messages are "
+    "redelivered and end in the DLQ",
     runs_on="poison",
     given=Given(messages=20, poison_every=4),
     when=[

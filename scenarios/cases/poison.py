@@ -10,8 +10,8 @@ from harness.scenario import Consume, Given, Scenario
 
 SCENARIO = Scenario(
     name="poison",
-    proves="a message that is rejected each time ends in the DLQ after two receives, never "
-    "completed, and holds up no other",
+    proves="a message that is always rejected goes to the DLQ after two receives, is never "
+    "completed, and does not block other messages",
     runs_on="poison",
     given=Given(messages=9, poison_every=3),
     when=[Consume(REJECT_PAYLOAD_MARKER="poison")],

@@ -16,8 +16,8 @@ from harness.scenario import (
 # last receive of one of these messages at least, so that it ends in the DLQ though it is done.
 SCENARIO = Scenario(
     name="redrive",
-    proves="once the fix is deployed, a redrive brings each dead letter back and it is completed; "
-    "what was done before is known by its producer's id and has no second effect",
+    proves="after a fix, a redrive moves every dead letter back and the consumer completes it; a "
+    "message that was completed before is recognized by its id and takes effect only once",
     runs_on="poison",
     given=Given(messages=12, poison_every=3),
     when=[

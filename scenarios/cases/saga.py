@@ -16,8 +16,8 @@ SHOP = Address("shop")
 # A message that was received twice goes to the DLQ, so no order may meet two crashes.
 SCENARIO = Scenario(
     name="saga",
-    proves="an order whose third step is refused is taken back step by step, and wherever a "
-    "consumer dies, each order ends charged and shipped or refunded and cancelled",
+    proves="an order whose third step is refused is undone step by step, and wherever a consumer "
+    "dies, each order ends either charged and shipped or refunded and cancelled",
     runs_on="crash",
     services=[Service("shop", "shop", ("--refuse-ship-every", "4"))],
     given=Given(messages=200),

@@ -11,8 +11,8 @@ from harness.scenario import CRASHED, Consume, Given, Scenario
 
 SCENARIO = Scenario(
     name="side-effects",
-    proves="a consumer that dies between its transaction and the delete causes a redelivery that "
-    "finds the message done: one effect",
+    proves="if a consumer dies between its transaction and the delete, the redelivery finds the "
+    "message completed: it takes effect exactly once",
     runs_on="dup",
     given=Given(messages=4),
     when=[

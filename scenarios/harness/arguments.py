@@ -20,22 +20,32 @@ def parser(names: Iterable[str], exits: str) -> argparse.ArgumentParser:
     add(
         "names", nargs="*", metavar="NAME", help=f"{', '.join(names)}; or use --fast, --slow, --all"
     )
-    add("--list", action="store_true", help="print the names and what each proves")
-    add("--fast", action="store_true", help="the scenarios that take seconds")
-    add("--slow", action="store_true", help="the others, which take longer")
-    add("--all", action="store_true", help="all of them")
+    add("--list", action="store_true", help="print the name of each scenario and what it proves")
+    add("--fast", action="store_true", help="run the scenarios that take seconds")
+    add("--slow", action="store_true", help="run the scenarios that take longer")
+    add("--all", action="store_true", help="run all scenarios")
     add("--repeat", type=whole(1), default=1, metavar="N", help="run each N times")
     add("--json", action="store_true", help="results as JSON on stdout, progress on stderr")
-    add("--judge", type=Path, metavar="DIR", help="judge a saved folder again, run nothing")
+    add(
+        "--judge",
+        type=Path,
+        metavar="DIR",
+        help="judge a saved run again, without running anything",
+    )
     add(
         "--compare",
         type=Path,
         nargs=2,
         metavar=("RUN_A", "RUN_B"),
-        help="what changed from one saved run to another; exits with 1 where a verdict got worse",
+        help="show what changed between two saved runs; exit with 1 if a verdict got worse",
     )
-    add("--outputs", type=Path, metavar="FILE", help="as of `terraform output -json`")
-    add("--reports", type=Path, metavar="DIR", help="where the evidence goes; default reports/")
+    add(
+        "--outputs",
+        type=Path,
+        metavar="FILE",
+        help="names of the resources, as `terraform output -json` prints them",
+    )
+    add("--reports", type=Path, metavar="DIR", help="where to save the evidence; default: reports/")
     _scenario_options(made.add_argument_group("what a scenario does (default: as its case says)"))
     return made
 
@@ -49,12 +59,12 @@ def _scenario_options(group: argparse._ArgumentGroup) -> None:
     add(
         "--visibility-timeout",
         type=whole(1, LONGEST_VISIBILITY),
-        help="seconds, per receive; default: 2 on the local stack, else the queue's own",
+        help="of each receive, in seconds; default: 2 on the local stack, else that of the queue",
     )
-    add("--timeout", type=number(1), help="seconds to wait for anything before giving up")
-    add("--work-seconds", type=number(0.01), help="backpressure: of one message")
-    add("--max-consumers", type=whole(1, 64), help="backpressure: upper bound")
-    add("--target-latency", type=number(0.1), help="backpressure: seconds that a message may wait")
+    add("--timeout", type=number(1), help="seconds to wait for any condition before giving up")
+    add("--work-seconds", type=number(0.01), help="backpressure: seconds of work per message")
+    add("--max-consumers", type=whole(1, 64), help="backpressure: maximum number of consumers")
+    add("--target-latency", type=number(0.1), help="backpressure: acceptable latency, in seconds")
 
 
 def options(chosen: argparse.Namespace) -> Options:

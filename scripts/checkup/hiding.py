@@ -71,10 +71,10 @@ def work_outlasts_visibility(facts: Facts) -> Iterator[Finding]:
         return
     yield Finding(
         DANGER,
-        f"work takes up to {span(slow)} (p99 of {many(len(work), 'work')}), but a message is "
-        f"hidden for {span(visibility)} and HEARTBEAT_SECONDS is off",
-        "the message is delivered again while the first consumer still works on it: the work is "
-        "done twice, the first delete comes too late, and receives are spent until the DLQ",
+        f"a job takes up to {span(slow)} (p99 of {many(len(work), 'job')}), but the visibility "
+        f"timeout is {span(visibility)} and HEARTBEAT_SECONDS is off",
+        "the message is redelivered while the first consumer still works on it: the work is done "
+        "twice, the first delete comes too late, and the message can go to the DLQ",
         f"{beating(visibility)}, or {longer(slow)}",
         {"work_p99_seconds": slow, "visibility_seconds": visibility, "works": len(work)},
     )

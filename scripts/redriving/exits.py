@@ -16,10 +16,10 @@ class Exit(IntEnum):
         member.meaning = meaning
         return member
 
-    OK = 0, "all that was to be moved is moved; or, without a move, the DLQ was shown"
-    FAILED = 1, "something that was to be moved is not; it is named, and still in the DLQ"
-    SETTINGS = 2, "a bad setting; all of them are named and nothing was called"
-    AWS = 3, "queue, DLQ, table, credentials or endpoint unusable; nothing was moved"
-    BUSY = 4, "another redrive of this DLQ is at work on this machine; nothing was moved"
-    INTERRUPTED = 130, "Ctrl-C: the batch in hand was finished, the rest given back at once"
+    OK = 0, "every message to be moved was moved; without a move, the DLQ was shown"
+    FAILED = 1, "some messages were not moved; they are named, and are still in the DLQ"
+    SETTINGS = 2, "a setting is wrong; all problems are listed, and no call was made"
+    AWS = 3, "the queue, DLQ, table, credentials or endpoint cannot be used; nothing was moved"
+    BUSY = 4, "another redrive of this DLQ is running on this machine; nothing was moved"
+    INTERRUPTED = 130, "Ctrl-C: the current batch was finished, and the rest was released"
     TERMINATED = 143, "SIGTERM: the same"

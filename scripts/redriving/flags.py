@@ -80,59 +80,59 @@ KEY = Kind("a JMESPath expression without a value for an empty payload", Busines
 TAG = _matching("1 to 64 of A-Z a-z 0-9 . _ -", r"[\w.-]{1,64}")
 
 FLAGS = (
-    Flag("queue-url", URL, "", "the queue that messages go back to", EVERY, "QUEUE_URL"),
+    Flag("queue-url", URL, "", "the queue to move messages to", EVERY, "QUEUE_URL"),
     Flag(
-        *("dlq-arn", DLQ_ARN, "", "its DLQ, where its redrive policy does not name it"),
+        *("dlq-arn", DLQ_ARN, "", "its DLQ, if its redrive policy does not name one"),
         *(EVERY, "DLQ_ARN"),
     ),
     Flag(
-        *("status-table", TABLE, "", "where the reasons stand", OURS),
+        *("status-table", TABLE, "", "the table that has the reasons", OURS),
         "MESSAGE_STATUS_TABLE",
     ),
     Flag(
-        *("idempotency-key", KEY, "", "what the consumer counts effects by, as its setting", OURS),
+        *("idempotency-key", KEY, "", "business key, as in the consumer's setting", OURS),
         "IDEMPOTENCY_KEY",
     ),
-    Flag("region", REGION, "", "its region", EVERY, "AWS_REGION"),
-    Flag("profile", PROFILE, "", "whose credentials to use (default: AWS_PROFILE)", EVERY),
+    Flag("region", REGION, "", "the region of the queue", EVERY, "AWS_REGION"),
+    Flag("profile", PROFILE, "", "profile with the credentials (default: AWS_PROFILE)", EVERY),
     Flag(
         *("filter", Kind("a JMESPath expression", compiled), ""),
-        *("only messages for which this JMESPath expression is true", OURS),
+        *("only messages for which this expression is true", OURS),
     ),
-    Flag("limit", _whole(0), "0", "at most so many messages; 0 = all", OURS),
+    Flag("limit", _whole(0), "0", "maximum number of messages; 0 = all", OURS),
     Flag(
         *("visibility-timeout", _whole(1, 43_200), "30"),
-        *("seconds that a received message stays hidden if this script dies", OURS),
+        *("seconds that received messages stay hidden if this script dies", OURS),
     ),
-    Flag("bodies", None, "", "show the payloads, cut and made harmless", (Verb.INSPECT,)),
-    Flag("json", None, "", "show as JSON lines", (Verb.INSPECT,)),
+    Flag("bodies", None, "", "show payloads, truncated and escaped", (Verb.INSPECT,)),
+    Flag("json", None, "", "print JSON lines", (Verb.INSPECT,)),
     Flag(
         *("rate", Kind("a number, 0 or more", _rate), "0"),
         *("messages per second; 0 = as fast as possible", MOVES),
     ),
-    Flag("dry-run", None, "", "say what would become of each, move nothing", (Verb.MOVE,)),
+    Flag("dry-run", None, "", "show what would happen to each message, move nothing", (Verb.MOVE,)),
     Flag(
         *("max-replays", _whole(0), "2"),
-        *("leave what was moved so often already; 0 = no cap", (Verb.MOVE,)),
+        *("skip messages already moved this many times; 0 = no limit", (Verb.MOVE,)),
     ),
     Flag(
-        *("run", TAG, "", "the name of the run in the tag (default: date and chance)"),
+        *("run", TAG, "", "name of this run in the tag (default: date and a random part)"),
         (Verb.MOVE,),
     ),
     Flag(
-        *("drop-completed", None, "", "delete what the table says is completed, unsent"),
+        *("drop-completed", None, "", "delete messages that the table says are completed"),
         (Verb.MOVE,),
     ),
     Flag(
-        *("allow-new-ids", None, "", "also messages whose only id is the MessageId"),
+        *("allow-new-ids", None, "", "also move messages whose only id is the MessageId"),
         MOVES,
     ),
     Flag(
-        *("allow-untagged", None, "", "also messages that have no room for the tag"),
+        *("allow-untagged", None, "", "also move messages that have no room for the tag"),
         (Verb.MOVE,),
     ),
     Flag(
-        *("native", None, "", "let AWS move everything (StartMessageMoveTask)"),
+        *("native", None, "", "let AWS move all messages (StartMessageMoveTask)"),
         (Verb.NATIVE,),
     ),
 )

@@ -86,8 +86,8 @@ def _cause(row: Seen) -> str:
         return f"it {Why.OTHER_QUEUE}"
     causes = {
         "": "not in the status table",
-        "STARTED": "STARTED: a consumer had it and never said how it ended",
-        "COMPLETED": "COMPLETED: the work is done, only the delete is not",
+        "STARTED": "STARTED: claimed, but no outcome was recorded",
+        "COMPLETED": "COMPLETED: the work is done, but the message was not deleted",
     }
     return causes.get(row.status, f"{row.status}: {row.reason}")
 

@@ -172,4 +172,4 @@ def test_the_warning_says_what_happens_next(bench: Bench, caplog: pytest.LogCapt
     bench.run(2 * VISIBILITY)
     first, last = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert "tried again until their visibility timeout expires" in first
-    assert "if it comes back, it is found done and deleted then" in last
+    assert "if the message is redelivered, the work is skipped" in last

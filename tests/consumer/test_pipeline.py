@@ -569,4 +569,4 @@ class TestTime:
         assert path.holdings.held() == []
         (record,) = [r for r in caplog.records if r.levelno == logging.WARNING]
         assert "message a " in record.getMessage()
-        assert "stale" in record.getMessage()
+        assert "receipt handle has expired" in record.getMessage()

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 from pathlib import Path
 
 import pytest
 
 from local_aws import Stack, provision
-from support.children import ROOT, Nursery
+from support.children import Nursery
+from support.documents import blocks, text_of
 from support.tree import copied_tree, patch
 
-CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-CASE, CHECK = re.findall(r"^```python\n(.*?)^```", CONTRIBUTING, re.M | re.S)
+CASE, CHECK = (
+    body for language, body in blocks(text_of("CONTRIBUTING.md")) if language == "python"
+)
 
 
 @pytest.mark.integration

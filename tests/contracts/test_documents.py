@@ -1,17 +1,17 @@
-"""The documents tell all there is: settings, flags, targets, scenarios, exit codes, quirks."""
+"""The documents are complete and hold together: settings, flags, targets, scenarios, exit codes,
+quirks, links and sizes."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import doctor
-import readme
+import reference
 import run
 from local_stack.blueprint import read_blueprint
 from redriving.exits import Exit as RedriveExit
@@ -19,14 +19,25 @@ from redriving.flags import FLAGS as REDRIVE_FLAGS
 from sender.exits import Exit as ProducerExit
 from sender.flags import FLAGS
 from support.children import ROOT
+from support.documents import (
+    DOCS,
+    PAGES,
+    USER_PAGES,
+    anchors,
+    blocks,
+    code,
+    generated,
+    label,
+    prose,
+    section,
+    text_of,
+)
 from worker.exits import Exit as ConsumerExit
 from worker.variables import CALL_POINTS, CRASH_POINTS, VARIABLES
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-ENV_EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "plans").glob("*.md")])
-MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+ENV_EXAMPLE = text_of(".env.example")
+MAKEFILE = text_of("Makefile")
+REFERENCE = "docs/reference.md"
 CASES = run.cases()
 
 
@@ -55,32 +66,26 @@ def source() -> str:
 SOURCE = source()
 
 
-def rows_of(table: str) -> str:
-    found = re.search(rf"begin: {table}\b.*?end: {table}\b", README, re.S)
-    assert found, f"README.md has no table {table}"
-    return found[0]
-
-
 def test_tables_are_what_the_code_says() -> None:
-    command = [sys.executable, "scripts/readme.py", "--check"]
+    command = [sys.executable, "scripts/reference.py", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
 def test_a_table_that_is_missing_or_old_is_seen() -> None:
     old = "<!-- begin: t -->\nold\n<!-- end: t -->\n"
-    assert readme.rewritten(old, {"t": lambda: ["new"]}) == old.replace("old", "new")
+    assert reference.rewritten(old, {"t": lambda: ["new"]}) == old.replace("old", "new")
     for text in ("", old + old, old.replace("end: t", "")):
         with pytest.raises(ValueError, match="no single place"):
-            readme.rewritten(text, {"t": lambda: ["new"]})
+            reference.rewritten(text, {"t": lambda: ["new"]})
 
 
-@pytest.mark.parametrize("variable", VARIABLES, ids=lambda variable: variable.name)
-def test_a_variable_is_in_the_readme_and_in_env_example(variable: object) -> None:
-    name = variable.name  # type: ignore[attr-defined]
-    assert f"| `{name}` |" in rows_of("consumer-variables")
-    in_file = re.search(rf"^#?{name}=", ENV_EXAMPLE, re.M)
-    assert bool(in_file) == (name != "ENV_FILE"), f"{name} in .env.example"
+def test_every_variable_is_in_the_reference_and_in_env_example() -> None:
+    names = {variable.name for variable in VARIABLES}
+    table = generated(REFERENCE, "consumer-variables")
+    assert {name for name in names if f"| `{name}` |" not in table} == set()
+    in_file = set(re.findall(r"^#?([A-Z_]+)=", ENV_EXAMPLE, re.M))
+    assert names - in_file == {"ENV_FILE"}
 
 
 def test_env_example_sets_nothing_but_what_terraform_writes() -> None:
@@ -91,118 +96,120 @@ def test_env_example_sets_nothing_but_what_terraform_writes() -> None:
     ]
 
 
-@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
-def test_a_flag_is_in_the_readme(flag: object) -> None:
-    assert f"| `--{flag.name}` |" in rows_of("producer-flags")  # type: ignore[attr-defined]
+def test_every_flag_is_in_the_reference() -> None:
+    for table, flags in (("producer-flags", FLAGS), ("redrive-flags", REDRIVE_FLAGS)):
+        rows = generated(REFERENCE, table)
+        assert {flag.name for flag in flags if f"| `--{flag.name}` |" not in rows} == set()
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_scenario_is_in_the_readme_and_its_set_in_terraform(name: str) -> None:
-    assert f"| `{name}`" in rows_of("scenarios")
-    assert re.search(rf"^- `{name}`", README, re.M), f"what to look for in the picture of {name}"
-    assert CASES[name].runs_on in {one.name for one in read_blueprint().sets}
+def test_every_scenario_is_on_its_page_and_its_set_in_terraform() -> None:
+    table = generated("docs/scenarios.md", "scenarios")
+    assert sorted(re.findall(r"^\| `([\w-]+)`", table, re.M)) == sorted(CASES)
+    pictures = section(text_of("docs/scenarios.md"), "## What to look for in each picture")
+    assert sorted(re.findall(r"^- `([^`]+)`", pictures, re.M)) == sorted(CASES)
+    sets = {one.name for one in read_blueprint().sets}
+    assert {case.runs_on for case in CASES.values()} <= sets
 
 
-def test_every_exit_code_is_in_the_readme() -> None:
-    table = rows_of("exit-codes")
-    for door, codes in (
+def test_every_exit_code_is_in_the_reference() -> None:
+    table = generated(REFERENCE, "exit-codes")
+    for program, codes in (
         ("consume.py", ConsumerExit),
         ("produce.py", ProducerExit),
         ("redrive.py", RedriveExit),
         ("run.py", run.Exit),
         ("doctor.py", doctor.Exit),
     ):
-        told = set(re.findall(rf"^\| `{door}` \| (\d+) \| \S", table, re.M))
-        assert told == {str(int(code)) for code in codes}, door
+        listed = set(re.findall(rf"^\| `{program}` \| (\d+) \| \S", table, re.M))
+        assert listed == {str(int(code)) for code in codes}, program
 
 
 def targets() -> set[str]:
     return set(re.findall(r"^([a-z][a-z-]*%?):(?!=)", MAKEFILE, re.M))
 
 
-def test_every_target_is_helped_phony_and_in_the_readme() -> None:
+def test_every_target_is_helped_phony_and_in_the_reference() -> None:
     helped = set(re.findall(r"^([a-z%-]+):.*## \S", MAKEFILE, re.M))
     assert targets() == helped, "a target without ## is a secret"
     phony = set(" ".join(re.findall(r"^\.PHONY: (.+)", MAKEFILE, re.M)).split())
     assert helped - {"scenario-%"} == phony
     for name in helped:
-        assert f"`make {name.replace('%', 'NAME')}`" in rows_of("targets")
+        assert f"`make {name.replace('%', 'NAME')}`" in generated(REFERENCE, "targets")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=label)
 def test_every_target_that_a_page_names_exists(page: Path) -> None:
-    known = targets() | {f"scenario-{name}" for name in (*CASES, "NAME")}
-    text = page.read_text(encoding="utf-8")
+    known = targets() | {f"scenario-{name}" for name in (*CASES, "NAME")} | {"infra-"}
+    text = text_of(page)
     known |= {f"scenario-{name}" for name in re.findall(r'^    name="(.+)",', text, re.M)}
-    code = re.findall(r"`([^`\n]+)`", text) + [line for _, line in commands(text)]
-    named = {name for line in code for name in re.findall(r"\bmake ([a-z][a-z-]*(?:NAME)?)", line)}
+    named = {
+        name for line in code(text) for name in re.findall(r"\bmake ([a-z][a-z-]*(?:NAME)?)", line)
+    }
     assert named <= known, named - known
 
 
-def commands(text: str) -> Iterator[tuple[str, str]]:
-    """Language and line of everything in a fenced block."""
-    for language, body in re.findall(r"^```(.*?)\n(.*?)^```", text, re.M | re.S):
-        for line in body.splitlines():
-            yield language, line
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=label)
 def test_every_name_in_capitals_exists(page: Path) -> None:
     """Variables that a page tells of: somewhere the product, or what it runs on, knows them."""
     of_others = {"GITHUB_TOKEN"}
-    text = page.read_text(encoding="utf-8")
+    text = text_of(page)
     named = set(re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`", text))
     named |= {
         name
-        for _, line in commands(text)
-        for name in re.findall(r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)=", line)
+        for _, body in blocks(text)
+        for name in re.findall(r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)=", body)
     }
-    unknown = {name for name in named - of_others if name not in SOURCE}
-    assert not unknown
+    assert not {name for name in named - of_others if name not in SOURCE}
 
 
-def test_every_flag_that_the_readme_names_exists() -> None:
+@pytest.mark.parametrize("page", USER_PAGES, ids=label)
+def test_every_flag_that_a_page_names_exists(page: Path) -> None:
     of_others = {"-chdir", "--endpoint-url"}  # of Terraform and of the aws CLI
-    named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", README)) - of_others
+    named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", text_of(page))) - of_others
     known = {f"--{flag.name}" for flag in (*FLAGS, *REDRIVE_FLAGS)}
     assert not {flag for flag in named - known if f'"{flag}"' not in SOURCE}
 
 
-def test_every_crash_point_is_told() -> None:
-    table = rows_of("consumer-variables")
+def test_every_crash_point_is_in_the_reference() -> None:
+    table = generated(REFERENCE, "consumer-variables")
     assert not [point for point in (*CRASH_POINTS, *CALL_POINTS) if point not in table]
 
 
-def test_every_script_is_in_the_readme() -> None:
+def test_every_script_is_in_the_reference() -> None:
     scripts = [
         path for path in tracked("scripts/*.sh", "scripts/*.py") if path.parent.name == "scripts"
     ]
-    assert not [path.name for path in scripts if f"`scripts/{path.name}`" not in README]
+    listed = section(text_of(REFERENCE), "## Scripts")
+    assert not [path.name for path in scripts if f"`scripts/{path.name}`" not in listed]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=label)
 def test_every_path_that_a_page_names_exists(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
     folders = "consumer|producer|scenarios|scripts|terraform|tests|plans|docs"
-    named = set(re.findall(rf"`((?:{folders})/[\w./-]*)`", text))
+    named = set(re.findall(rf"`((?:{folders})/[\w./-]*)`", text_of(page)))
     made_by_users = {"consumer/.venv", "producer/.venv"}
-    missing = [name for name in named - made_by_users if not (ROOT / name).exists()]
-    assert not missing
+    assert not [name for name in named - made_by_users if not (ROOT / name).exists()]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=label)
 def test_every_link_leads_somewhere(page: Path) -> None:
-    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(text_of(page))):
         path, _, anchor = target.partition("#")
         if path.startswith("http"):
             continue
         file = page if not path else page.parent / path
         assert file.exists(), f"{page.name}: {target}"
         if anchor:
-            heads = re.findall(r"^#+ (.+)", file.read_text(encoding="utf-8"), re.M)
-            slugs = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
-            assert anchor in slugs, f"{page.name}: {target}"
+            assert anchor in anchors(text_of(file)), f"{page.name}: {target}"
+
+
+def test_the_readme_is_short_and_leads_to_every_page() -> None:
+    readme = text_of("README.md")
+    assert len(readme.split()) <= 1500
+    assert len(readme.splitlines()) <= 200
+    linked = set(re.findall(r"\]\(docs/([\w-]+\.md)", readme))
+    assert linked == {page.name for page in DOCS.glob("*.md")}
+    assert len(text_of("CONTRIBUTING.md").splitlines()) <= 100
 
 
 def test_every_page_that_the_code_names_exists() -> None:
@@ -216,8 +223,8 @@ def test_every_page_that_the_code_names_exists() -> None:
 
 
 def quirks() -> list[int]:
-    section = README.split("\n## AWS quirks\n")[1].split("\n## ")[0]
-    return [int(number) for number in re.findall(r"^(\d+)\. \*\*", section, re.M)]
+    part = section(text_of("docs/concepts.md"), "## AWS quirks")
+    return [int(number) for number in re.findall(r"^(\d+)\. \*\*", part, re.M)]
 
 
 def test_quirks_are_numbered_without_a_gap() -> None:
@@ -268,23 +275,11 @@ def test_the_search_for_foreign_paths_can_find_one() -> None:
         assert FOREIGN.search(text), text
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=label)
 def test_no_sentence_is_left_open(page: Path) -> None:
-    assert not re.findall(r"\b(?:TO" + r"DO|FIX" + r"ME|T" + r"BD)\b", page.read_text("utf-8"))
+    assert not re.findall(r"\b(?:TO" + r"DO|FIX" + r"ME|T" + r"BD)\b", text_of(page))
 
 
 def test_every_page_of_plans_is_in_their_list() -> None:
-    listed = set(
-        re.findall(r"\]\(([\w-]+\.md)\)", (ROOT / "plans" / "README.md").read_text("utf-8"))
-    )
+    listed = set(re.findall(r"\]\(([\w-]+\.md)\)", text_of("plans/README.md")))
     assert listed == {path.name for path in (ROOT / "plans").glob("*.md")} - {"README.md"}
-
-
-def test_contributing_names_the_two_commands() -> None:
-    assert "make test" in CONTRIBUTING
-    assert "make check" in CONTRIBUTING
-
-
-def test_the_two_commands_come_first() -> None:
-    first = next(body for _, body in re.findall(r"^```(sh)\n(.*?)^```", README, re.M | re.S))
-    assert first == "make demo\nmake test\n"

@@ -1,4 +1,4 @@
-"""The README's pictures: there, light, described, of scenarios that exist; how they are made."""
+"""The pictures of the pages: there, small, described, of known scenarios; how they are made."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import run
 from picturing.screen import as_svg, rest_of
 from picturing.shots import SCHEMES
 from support.children import ROOT, Nursery
+from support.documents import USER_PAGES, text_of
 
 FOLDER = ROOT / "docs" / "pictures"
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 MOST_BYTES = 200_000
 LEAST_WORDS = 8
 SHOTS = (*pictures.FAST, *pictures.FLOOD)
@@ -23,9 +23,13 @@ MADE = {"terminal.svg"} | {f"{shot.name}-{scheme}.webp" for shot in SHOTS for sc
 
 def test_what_is_made_is_there_and_shown() -> None:
     there = {path.name for path in FOLDER.iterdir()}
-    shown = set(re.findall(r'(?:src|srcset)="docs/pictures/([^"]+)"', README))
+    shown = [
+        (page.parent / path).resolve()
+        for page in USER_PAGES
+        for path in re.findall(r'(?:src|srcset)="([^"]+)"', text_of(page))
+    ]
     assert there == MADE
-    assert shown == MADE
+    assert sorted(shown) == sorted(FOLDER / name for name in MADE), "each picture once"
 
 
 @pytest.mark.parametrize("name", sorted(MADE))
@@ -37,7 +41,7 @@ def test_a_picture_is_a_picture_and_light(name: str) -> None:
 
 
 def test_every_picture_is_described() -> None:
-    images = re.findall(r"<img\b[^>]*>", README)
+    images = [image for page in USER_PAGES for image in re.findall(r"<img\b[^>]*>", text_of(page))]
     assert len(images) == len(SHOTS) + 1
     for image in images:
         found = re.search(r'alt="([^"]+)"', image)

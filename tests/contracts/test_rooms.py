@@ -224,7 +224,7 @@ ROOMS = (
     room("scripts/picturing/*.py"),
     room("scripts/pictures.py", ours="picturing.*"),
     room(
-        "scripts/readme.py",
+        "scripts/reference.py",
         "hcl2",
         "harness.arguments local_stack.blueprint redriving.exits redriving.flags run sender.exits "
         "sender.flags worker.variables",

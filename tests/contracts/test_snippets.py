@@ -1,18 +1,18 @@
-"""Every Python snippet of the README runs alone, and its own assertions hold."""
+"""Every Python snippet of the documentation runs alone, and its own assertions hold."""
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from support.children import ROOT
+from support.documents import USER_PAGES, blocks, text_of
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SNIPPETS = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
+SNIPPETS = [
+    body for page in USER_PAGES for language, body in blocks(text_of(page)) if language == "python"
+]
 
 
 def test_there_are_snippets() -> None:

@@ -37,7 +37,7 @@ def test_help() -> None:
     seen = on_terminal(["make", "--no-print-directory", "help"])
     assert seen.code == 0
     fits(seen)
-    assert any(line.startswith("  scenario-%       One scenario") for line in seen.lines)
+    assert any(line.startswith("  scenario-%       Run one scenario") for line in seen.lines)
     written = {line.split()[0] for line in seen.lines if line.startswith("  ") and line[2] != " "}
     assert {"demo", "local-up", "scenarios-fast", "report"} <= written
 
@@ -78,7 +78,7 @@ def test_a_run_into_a_file(environment: dict[str, str], tmp_path: Path) -> None:
     assert "\r" not in text
     lines = text.splitlines()
     assert len([line for line in lines if line.startswith("PASS ")]) == 2
-    assert [line for line in lines if line.startswith("happy: every message that is sent")]
+    assert [line for line in lines if line.startswith("happy: ")]
 
 
 def test_the_producer(queue_set: QueueSets) -> None:

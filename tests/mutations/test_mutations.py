@@ -474,7 +474,7 @@ MUTATIONS = [
         "business-idempotency",
         "ends per order",
         "consumer/worker/cache.py",
-        "            if self._ids.get(message_id) != digest:",
+        "            if self._ids.get(message_id) != content:",
         "            if message_id not in self._ids:",
     ),
     Mutation(

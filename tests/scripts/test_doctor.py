@@ -301,8 +301,8 @@ def test_a_misconfiguration_is_found_and_nothing_else(
 def test_work_that_outlasts_its_visibility(
     queue_set: QueueSets, start_consumer: Start, examine: Examine, tmp_path: Path
 ) -> None:
-    """Two consumers, one message, two seconds of work, one of visibility: the README's first
-    experiment. It is completed, it is worked on twice, and it ends in the DLQ."""
+    """Two consumers, one message, two seconds of work, one of visibility: the first
+    experiment of the tutorial. It is completed, it is worked on twice, and it ends in the DLQ."""
     made = sound(queue_set(visibility=1, wait=20, max_receive_count=2))
     (key,) = made.send_many(1)
     files = [tmp_path / f"consumer-{number}.jsonl" for number in (1, 2)]

@@ -12,8 +12,8 @@ ENDS = {
     "deleted": "finished: deleted",
     "delete_stale": "its handle was stale at the delete",
     "delete_unknown": "the delete was not answered",
-    "claim_unknown": "the claim could not be made sure",
-    "complete_unknown": "the completion could not be made sure",
+    "claim_unknown": "the claim is unconfirmed",
+    "complete_unknown": "the completion is unconfirmed",
     "failed": "the work failed",
     "released": "given back",
 }

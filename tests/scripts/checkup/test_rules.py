@@ -81,7 +81,7 @@ CASES = [
         "work-outlasts-visibility",
         works(1, 30.1),
         DANGER,
-        ("30.1 s", "hidden for 30 s", "HEARTBEAT_SECONDS=10", "VISIBILITY_TIMEOUT_SECONDS=61"),
+        ("30.1 s", "is 30 s", "HEARTBEAT_SECONDS=10", "VISIBILITY_TIMEOUT_SECONDS=61"),
     ),
     Case("work-outlasts-visibility", works(1, 30.0), SILENT),
     Case("work-outlasts-visibility", works(*[1] * 198, 99, 99), SILENT),  # not in the p99

@@ -74,7 +74,7 @@ def test_counts_by_reason() -> None:
     said = list(listing(rows, dry_run=False))
     assert said[0] == "5 messages"
     assert said[1] == "       2  FAILED: rejected: x"
-    for text in ("STARTED: a consumer", "COMPLETED: the work is done", "not in the status table"):
+    for text in ("STARTED: claimed", "COMPLETED: the work is done", "not in the status table"):
         assert any(text in line for line in said), text
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes the tables of README.md and .env.example from the code, or checks them (--check).
+"""Writes the generated tables of docs/ and .env.example from the code, or checks them (--check).
 
-It knows where each fact stands in the code and how a table looks; the prose around the tables is
-written by hand. A table stands between two lines with `begin: NAME` and `end: NAME`.
+It knows where each fact is in the code and how a table looks. The text around the tables is written
+by hand. A table is between two lines that contain `begin: NAME` and `end: NAME`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ try:
     from sender.flags import FLAGS
     from worker.variables import VARIABLES, Variable
 except ModuleNotFoundError as missing:
-    sys.exit(f"readme: {missing.name} is not installed in this Python; run: make venv")
+    sys.exit(f"reference: {missing.name} is not installed in this Python; run: make venv")
 
 FROM_TERRAFORM = frozenset(
     {"QUEUE_URL", "AWS_REGION", "MESSAGE_STATUS_TABLE", "MESSAGE_COMPLETED_TABLE"}
@@ -115,14 +115,14 @@ def targets() -> list[str]:
 
 
 def exit_codes() -> list[str]:
-    """Every exit code of the doors."""
+    """Every exit code of the programs."""
     rows = [("`consume.py`", code, text) for code, text in _documented("consumer/worker/exits.py")]
     rows.append(("`consume.py`", "128 + signal", "A second signal while it was stopping."))
     rows += [("`produce.py`", str(code.value), _sentence(code.meaning)) for code in ProducerExit]
     rows += [("`redrive.py`", str(code.value), _sentence(code.meaning)) for code in RedriveExit]
     rows += [("`run.py`", code, text) for code, text in _documented("scenarios/run.py")]
     rows += [("`doctor.py`", code, text) for code, text in _documented("scripts/doctor.py")]
-    return _table(("door", "code", "meaning"), rows)
+    return _table(("program", "code", "meaning"), rows)
 
 
 def env_variables() -> list[str]:
@@ -136,13 +136,13 @@ def env_variables() -> list[str]:
 
 
 TABLES: dict[str, dict[str, Callable[[], list[str]]]] = {
-    "README.md": {
-        "scenarios": scenarios,
+    "docs/scenarios.md": {"scenarios": scenarios},
+    "docs/aws.md": {"terraform-variables": terraform_variables},
+    "docs/reference.md": {
         "consumer-variables": consumer_variables,
         "producer-flags": producer_flags,
         "redrive-flags": redrive_flags,
         "runner-flags": runner_flags,
-        "terraform-variables": terraform_variables,
         "targets": targets,
         "exit-codes": exit_codes,
     },
@@ -174,7 +174,7 @@ def main(arguments: Sequence[str]) -> int:
         try:
             new = rewritten(old, makers)
         except ValueError as problem:
-            print(f"readme: {name}: {problem}", file=sys.stderr)
+            print(f"reference: {name}: {problem}", file=sys.stderr)
             return 1
         differs |= old != new
         if check:
@@ -183,7 +183,7 @@ def main(arguments: Sequence[str]) -> int:
             path.write_text(new, encoding="utf-8")
             print(f"{name}: tables written")
     if check and differs:
-        print("readme: tables differ from the code; run: scripts/readme.py", file=sys.stderr)
+        print("reference: tables differ from the code; run: scripts/reference.py", file=sys.stderr)
     return int(check and differs)
 
 
