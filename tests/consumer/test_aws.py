@@ -6,6 +6,7 @@ import pytest
 from botocore import exceptions as sdk
 from botocore.exceptions import ClientError
 
+from support.doubles import cancelled, refusal
 from worker import aws
 from worker.ports import InboxDown, LedgerDown
 
@@ -77,6 +78,10 @@ def test_whatever_the_sdk_raises_is_down(error: Exception, passing: bool) -> Non
         (refused("AccessDeniedException"), False, False),
         (refused("ResourceNotFoundException"), False, False),
         (refused("ExpiredTokenException"), False, False),
+        (cancelled("None", "ThrottlingError"), True, True),
+        (cancelled("ProvisionedThroughputExceeded", "ConditionalCheckFailed"), True, True),
+        (cancelled("ConditionalCheckFailed", "None"), False, False),
+        (refusal("TransactionCanceledException", CancellationReasons=[None]), False, False),
     ],
 )
 def test_a_refusal_passes_or_stays(error: ClientError, passing: bool, throttled: bool) -> None:

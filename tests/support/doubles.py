@@ -258,6 +258,8 @@ class ScriptedDynamo:
         if isinstance(step, dict):
             return step
         answer = getattr(self._real, name)(**request) if self._real else {}
+        if request.get("ReturnConsumedCapacity") and not answer.get("ConsumedCapacity"):
+            answer = {**answer, "ConsumedCapacity": [{"CapacityUnits": 1.0}]}  # moto forgets it
         if callable(step):
             return step(answer)
         if step == LOST:
