@@ -9,7 +9,7 @@ from typing import Self
 
 from .exits import Stop
 from .pace import Pace
-from .payloads import Message, messages, poison_rule
+from .payloads import Message, messages, packed, poison_rule
 from .report import Report
 from .send import Answer
 from .settings import Settings
@@ -29,7 +29,8 @@ def produce(settings: Settings, send: Send, report: Report, stop: Stop) -> None:
         while not (stop.caught or report.error) and (left := n - taken if n else pace.batch_size):
             now = time.monotonic()
             if count := pace.ready(taken, left, now):
-                window.add(list(islice(source, count)))
+                for batch in packed(islice(source, count), lambda message: len(message.body)):
+                    window.add(batch)
                 taken, departed = taken + count, now
             else:
                 window.rest(min(pace.wait(taken, left, now), TICK_SECONDS))

@@ -182,7 +182,8 @@ ROOMS = (
     ),
     room(
         "scripts/redriving/*.py",
-        ours="redriving.* sender.env sender.flags sender.pace worker.business worker.message",
+        ours="redriving.* sender.env sender.flags sender.pace sender.payloads worker.business "
+        "worker.message",
     ),
     room("scripts/redrive.py", ours="redriving.* sender.access sender.exits sender.output"),
     room("scripts/local_aws.py", "botocore.exceptions", "local_stack.*"),

@@ -129,6 +129,17 @@ def test_batch_size_decides_the_calls_and_the_meter_is_right(
     assert queue.depth() == 12
 
 
+def test_bodies_of_more_than_a_mebibyte_in_all_go_in_more_calls(
+    queue_set: QueueSets, between: Proxy, run_producer: Run
+) -> None:
+    queue = queue_set()
+    before = requests(between)
+    fields = json.dumps({"note": "x" * 120_000})
+    done = run_producer(["--fields", fields], queue.env | {"AWS_ENDPOINT_URL": between.endpoint})
+    assert (done.code, requests(between) - before) == (0, 2), done.output
+    assert len(drain(queue)) == 10
+
+
 def test_concurrency_overlaps_calls_and_sends_each_message_once(
     queue_set: QueueSets, between: Proxy, run_producer: Run, tmp_path: Path
 ) -> None:
