@@ -19,7 +19,8 @@ class Letter:
     """One receive of one message from the DLQ.
 
     `sent` is in milliseconds since the epoch, `deadline` on the monotonic clock: until then it is
-    hidden from others. `system` are attributes that SQS takes back: the trace header, the group.
+    hidden from others. `receives` counts those by consumers, not the looks into the DLQ. `system`
+    are attributes that SQS takes back: the trace header, the group.
     """
 
     sqs_id: str
@@ -76,6 +77,10 @@ class Record:
     def says_done(self, letter: Letter) -> bool:
         """Whether the consumer's claim would find this very message done and delete it."""
         return self.status == "COMPLETED" and self.digest in ("", letter.identity.digest)
+
+    def is_of_another_payload(self, letter: Letter) -> bool:
+        """Whether the claim would refuse it, since its id or key stood for something else."""
+        return self.status == "COMPLETED" and not self.says_done(letter)
 
 
 NO_RECORD = Record()
