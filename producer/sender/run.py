@@ -14,7 +14,9 @@ from .report import Report
 from .send import Answer
 from .settings import Settings
 
-TICK_SECONDS = 0.1  # a signal only sets a flag, so no wait may be longer than this
+TICK_SECONDS = 0.1
+"""No wait of the main thread may be longer: a signal only sets a flag, and Linux may give it to
+another thread, which Python then answers when the main thread wakes up."""
 Send = Callable[[Sequence[Message]], Answer]
 
 
@@ -69,4 +71,6 @@ class Window:
             self._settle_oldest()
 
     def _settle_oldest(self) -> None:
+        while not self._open[0].done():
+            wait([self._open[0]], TICK_SECONDS)
         self._settle(self._open.popleft().result())
