@@ -66,8 +66,9 @@ def main(arguments: list[str] | None = None) -> int:
     told = {case.name: case for case in chosen.plan} or known
     report = Report(sys.stderr if chosen.json else sys.stdout, told)
     stop = threading.Event()
+    heard: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: _stop(stop))
+        signal.signal(number, lambda number, _: _stop(stop, heard, number))
     try:
         talks_to, outcomes = _outcomes(chosen, known, report, stop)
     except infra.SetupError as error:
@@ -135,9 +136,13 @@ def _compare(chosen: argparse.Namespace) -> Exit:
     return Exit.FAIL if any(change.worse for change in changes) else Exit.PASS
 
 
-def _stop(stop: threading.Event) -> None:
-    """The first signal stops in order, the second at once; the watchdog kills what is left."""
-    if stop.is_set():
+def _stop(stop: threading.Event, heard: list[int], number: int) -> None:
+    """The first signal stops in order, the second at once; the watchdog kills what is left.
+
+    The second may come while the first is in `set`, and must not wait for its lock.
+    """
+    heard.append(number)
+    if len(heard) > 1:
         os._exit(Exit.INTERRUPTED)
     stop.set()
 

@@ -11,10 +11,17 @@ case $ECR_REPO in
 */*) ;;
 *) fail "ECR_REPO='$ECR_REPO': must be a repository, HOST/NAME" ;;
 esac
+# The builder's own CPU says nothing of the service's. Fargate, Lambda and EKS nodes are amd64 unless
+# asked for otherwise; the variable is the one that docker itself reads.
+platform=${DOCKER_DEFAULT_PLATFORM:-linux/amd64}
+[[ $platform =~ ^linux/[a-z0-9]+(/v[0-9]+)?$ ]] ||
+  fail "DOCKER_DEFAULT_PLATFORM='$platform': must be one platform of Linux, such as linux/amd64 or linux/arm64"
 host=${ECR_REPO%%/*}
 tools=(git docker)
-if [[ $host =~ \.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com ]]; then
-  region=${BASH_REMATCH[1]}
+# Private registries of ECR: IPv4 and dual-stack, FIPS, each partition. A password goes to no other host.
+suffixes='amazonaws\.(com(\.cn)?|eu)|on\.(aws|amazonwebservices\.(com\.cn|eu))|c2s\.ic\.gov|sc2s\.sgov\.gov'
+if [[ $host =~ ^[0-9]{12}\.dkr[.-]ecr(-fips)?\.([a-z0-9-]+)\.($suffixes)$ ]]; then
+  region=${BASH_REMATCH[2]}
   tools+=(aws)
 fi
 missing=()
@@ -28,9 +35,9 @@ if [ -n "$(git status --porcelain -- consumer constraints.txt .dockerignore)" ];
   echo "build_and_push: consumer/ has uncommitted changes, so the tag ends in -dirty" >&2
 fi
 
-docker build --file consumer/Dockerfile --tag "$ECR_REPO:$tag" .
+docker build --platform "$platform" --file consumer/Dockerfile --tag "$ECR_REPO:$tag" .
 if [ -n "${region:-}" ]; then
   aws ecr get-login-password --region "$region" | docker login --username AWS --password-stdin "$host"
 fi
 docker push "$ECR_REPO:$tag"
-echo "pushed $ECR_REPO:$tag"
+echo "pushed $ECR_REPO:$tag for $platform"

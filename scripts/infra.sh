@@ -30,8 +30,10 @@ if [ "$command" = apply ] && grep -qs "\"${AWS_ENDPOINT_URL:-none}/" .local/outp
   exit 1
 fi
 
-preflight() { "${PYTHON:-python3}" scripts/preflight.py "$@"; }
+python=${PYTHON:-python3}
+preflight() { "$python" scripts/preflight.py "$@"; }
 tf() { terraform -chdir=terraform "$@"; }
+console() { tf console -no-color ${variables[@]+"${variables[@]}"} <<<"$1" 2>&1; }
 
 preflight --tools
 if ! said=$(tf init -input=false -no-color 2>&1); then
@@ -49,7 +51,7 @@ for argument in "$@"; do
   *) if [ -n "$value_follows" ]; then variables+=("$argument") && value_follows=; fi ;;
   esac
 done
-said=$(tf console -no-color ${variables[@]+"${variables[@]}"} <<<'var.aws_region' 2>&1)
+said=$(console var.aws_region)
 if [[ $said == *Error:* ]]; then
   printf '%s\n' "${said%Warning: Due to*}" >&2 # console answers in spite of an error, and exits with 0
   exit 1
@@ -57,6 +59,14 @@ fi
 region=$(tail -n 1 <<<"$said" | tr -d '"')
 target=$(preflight --account "$region")
 echo "terraform $command: $target"
+
+if [ "$command" = apply ]; then
+  account=${target#*account } account=${account%%,*}
+  names=$(console 'join(" ", flatten([for name in values(local.queue_names) : [name, format("%s-dlq", name)]]))')
+  state=$(tf state pull)
+  read -ra names <<<"$(tail -n 1 <<<"$names" | tr -d '"')"
+  "$python" scripts/check_names.py "$region" "$account" "${names[@]}" <<<"$state"
+fi
 
 replace=()
 if [ "$command" != destroy ] && ! terraform/env_file.sh current; then

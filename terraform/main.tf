@@ -26,7 +26,7 @@ locals {
 }
 
 resource "aws_sqs_queue" "queue" {
-  for_each = var.sets
+  for_each = local.sets
 
   name                       = local.queue_names[each.key]
   visibility_timeout_seconds = var.queue_visibility_timeout
@@ -46,7 +46,7 @@ resource "aws_sqs_queue" "queue" {
 }
 
 resource "aws_sqs_queue" "dlq" {
-  for_each = var.sets
+  for_each = local.sets
 
   name                       = "${local.queue_names[each.key]}-dlq"
   visibility_timeout_seconds = var.queue_visibility_timeout
@@ -60,6 +60,13 @@ resource "aws_sqs_queue" "dlq" {
   })
 
   tags = { Set = each.key }
+
+  lifecycle {
+    precondition {
+      condition     = each.value.dlq_message_retention_seconds > each.value.message_retention_seconds
+      error_message = "Set ${each.key}: dlq_message_retention_seconds = ${each.value.dlq_message_retention_seconds} must be longer than message_retention_seconds = ${each.value.message_retention_seconds}: the DLQ counts from the first enqueue, so an equal time loses messages as they arrive there."
+    }
+  }
 }
 
 resource "aws_dynamodb_table" "tracking" {

@@ -33,7 +33,7 @@ output "settings" {
   value = {
     queue_visibility_timeout = var.queue_visibility_timeout
     queue_receive_wait       = var.queue_receive_wait
-    sets                     = { for set, fields in var.sets : set => fields }
+    sets                     = local.sets
   }
 }
 

@@ -90,7 +90,11 @@ locals {
         Resource = local.all_queues
         Action   = ["sqs:GetQueueAttributes", "sqs:SendMessage"]
       },
-      { Sid = "Explain", Resource = local.status_tables, Action = ["dynamodb:BatchGetItem"] },
+      {
+        Sid      = "Explain"
+        Resource = local.status_tables
+        Action   = ["dynamodb:BatchGetItem", "dynamodb:Scan"] # the scan is of one page
+      },
     ]
   }
 

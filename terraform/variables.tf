@@ -1,6 +1,7 @@
 # ---------------------------------------------------------------------------------------------
 # Variables: everything that may differ between two users, and the map of sets.
-# Ranges and cross-field rules are validations here; no other file checks a value.
+# Ranges are validations here; that a DLQ keeps longer than its queue is a precondition in main.tf,
+# since it needs the defaults of a set, which a validation may not see before Terraform 1.9.
 # The local stack (scripts/local_aws.py) reads the defaults of this file, so keep them literal.
 # ---------------------------------------------------------------------------------------------
 
@@ -53,14 +54,42 @@ variable "tags" {
   type        = map(string)
   description = "Tags of all resources, in addition to Project and Set."
   default     = { Purpose = "sqs-workbench" }
+
+  validation {
+    condition     = alltrue([for key in keys(var.tags) : can(regex("^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]{1,128}$", key)) && !startswith(lower(key), "aws:")])
+    error_message = "Each key in tags must be 1 to 128 letters, digits, spaces and _ . : / = + - @, and must not begin with 'aws:', which AWS keeps for itself: ${jsonencode(keys(var.tags))}."
+  }
+
+  validation {
+    condition     = alltrue([for value in values(var.tags) : can(regex("^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]{0,256}$", value))])
+    error_message = "Each value in tags must be 0 to 256 letters, digits, spaces and _ . : / = + - @."
+  }
+
+  validation {
+    condition     = length(setintersection(keys(var.tags), ["Project", "Set"])) == 0
+    error_message = "tags must not contain 'Project' or 'Set': project_name and the names in sets give them."
+  }
+
+  validation {
+    condition     = length(var.tags) <= 48
+    error_message = "tags must be 48 at most: AWS takes 50 of a queue or table, and Project and Set are two of them."
+  }
+}
+
+# What a set has unless it says otherwise. These are also the only attributes that a set may have.
+locals {
+  set_defaults = {
+    max_receive_count             = 2       # small, so that a poison message reaches the DLQ in seconds
+    message_retention_seconds     = 345600  # 4 days
+    dlq_message_retention_seconds = 1209600 # 14 days: the clock runs from the first enqueue, not from the move
+  }
+  sets = {
+    for name, own in var.sets : name => merge(local.set_defaults, { for attribute, value in own : attribute => value if value != null })
+  }
 }
 
 variable "sets" {
-  type = map(object({
-    max_receive_count             = optional(number, 2)       # small, so that a poison message reaches the DLQ in seconds
-    message_retention_seconds     = optional(number, 345600)  # 4 days
-    dlq_message_retention_seconds = optional(number, 1209600) # 14 days: the clock runs from the first enqueue, not from the move
-  }))
+  type        = map(map(number)) # not object(...), which drops a misspelt attribute without a word
   description = "One queue, its DLQ and two tables for each; a scenario names the set that it runs on."
   default = {
     happy        = {}
@@ -82,22 +111,27 @@ variable "sets" {
   }
 
   validation {
-    condition     = alltrue([for set in values(var.sets) : set.max_receive_count >= 1 && set.max_receive_count <= 1000 && floor(set.max_receive_count) == set.max_receive_count])
+    condition     = length(setsubtract(flatten([for set in values(var.sets) : keys(set)]), ["max_receive_count", "message_retention_seconds", "dlq_message_retention_seconds"])) == 0
+    error_message = "A set takes max_receive_count, message_retention_seconds and dlq_message_retention_seconds; sets has ${join(", ", flatten([for name, set in var.sets : [for attribute in keys(set) : "${name}.${attribute}"]]))}."
+  }
+
+  validation {
+    condition = alltrue(flatten([
+      for set in values(var.sets) : [
+        for attribute, value in set : value >= 1 && value <= 1000 && floor(value) == value
+        if attribute == "max_receive_count" && value != null
+      ]
+    ]))
     error_message = "max_receive_count must be a whole number from 1 to 1000."
   }
 
   validation {
     condition = alltrue(flatten([
       for set in values(var.sets) : [
-        for seconds in [set.message_retention_seconds, set.dlq_message_retention_seconds] :
-        seconds >= 60 && seconds <= 1209600 && floor(seconds) == seconds
+        for attribute, value in set : value >= 60 && value <= 1209600 && floor(value) == value
+        if endswith(attribute, "message_retention_seconds") && value != null
       ]
     ]))
     error_message = "message_retention_seconds and dlq_message_retention_seconds must be whole numbers from 60 to 1209600 (14 days, the limit of SQS)."
-  }
-
-  validation {
-    condition     = alltrue([for set in values(var.sets) : set.dlq_message_retention_seconds > set.message_retention_seconds])
-    error_message = "dlq_message_retention_seconds must be longer than message_retention_seconds: the DLQ counts from the first enqueue, so an equal time loses messages as they arrive there."
   }
 }

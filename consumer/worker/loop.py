@@ -239,7 +239,8 @@ class Loop:
         self._parts.stopping.set()
         closing = self._thread("close", self._parts.holdings.close)
         closing.start()  # a queue that does not answer must not hold up the end
-        closing.join(self._grace)
+        while closing.is_alive() and time.monotonic() < deadline:
+            closing.join(_TICK)
         while self._running() and time.monotonic() < deadline:
             self._await_lane()
         for message, progress in self._parts.holdings.left():
@@ -287,7 +288,8 @@ class Loop:
         return lanes or self._parts.pipeline.deletes.open > 0
 
     def _await_lane(self) -> None:
-        """Short, because a signal handler must not touch an event that this thread waits for."""
+        """Short, because a signal handler must not touch an event that this thread waits for, and
+        because Linux may give a signal to another thread: Python answers it when this one wakes."""
         lane = next((lane for lane in self._lanes if lane.is_alive()), None)
         if lane:
             lane.join(_TICK)

@@ -23,6 +23,8 @@ from .ports import Claim, Completion, Ledger, LedgerDown
 
 POLL_SECONDS = 1.0
 """Between two looks at what others have left."""
+_TICK = 0.1
+"""Seconds: a second signal ends the process, and a main thread that waits hears it late."""
 GRACE_SECONDS = 2.0
 """For so long an intent is left to the process that recorded it, which needs no look to know it."""
 FIRST_PAUSE = 1.0
@@ -112,7 +114,9 @@ class Relay:
         whoever looks next, and so is a call that is not answered by then."""
         self._end = self._clock() + seconds
         self._closing.set()
-        self._thread.join(seconds)
+        deadline = time.monotonic() + seconds
+        while self._thread.is_alive() and time.monotonic() < deadline:
+            self._thread.join(_TICK)
         if self._thread.is_alive():
             log.warning(
                 "the relay did not end within %.1f s; what is pending stays in the outbox", seconds

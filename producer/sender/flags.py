@@ -9,10 +9,10 @@ from typing import Any
 
 from . import access
 from .exits import Exit
+from .payloads import ENTRIES_MAX
 
 HUGE = 10**12
 OWN = frozenset({"id", "poison"})  # fields of a body that are the producer's to say
-SQS_BATCH_MAX = 10  # entries of one SendMessageBatch, by the SQS quotas
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,9 @@ FLAGS = (
     ),
     Flag("rate", "how fast", _rate(), "0", "messages per second; 0 = as fast as possible"),
     Flag(
-        *("batch-size", "how fast", _whole(1, SQS_BATCH_MAX), str(SQS_BATCH_MAX)),
-        "messages per SendMessageBatch; with --rate, no message waits over 0.1 s to fill a batch",
+        *("batch-size", "how fast", _whole(1, ENTRIES_MAX), str(ENTRIES_MAX)),
+        "messages per SendMessageBatch, or fewer if their bodies exceed 1 MiB in total; with"
+        " --rate, no message waits over 0.1 s to fill a batch",
     ),
     Flag(
         *("concurrency", "how fast", _whole(1, 64), "4"),

@@ -1,14 +1,18 @@
-"""What is sent: message bodies and which of them are poison; pure, repeatable from the seed."""
+"""What is sent: bodies, which are poison, what fits one call; pure, repeatable from the seed."""
 
 import itertools
 import json
 import random
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 WORK_MAX = 1000
+ENTRIES_MAX = 10  # of one SendMessageBatch (quirk 7)
+BYTES_MAX = 1_048_576  # of one message, and of one SendMessageBatch in all (quirk 7)
+
+M = TypeVar("M")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,32 @@ def messages(
     for index in itertools.count():
         identity = str(uuid.UUID(int=source.getrandbits(128), version=4))
         poison = is_poison(index)
-        payload = {"id": identity, "work": source.randint(1, WORK_MAX)}
+        work = source.randint(1, WORK_MAX)
         more = fields[index % len(fields)] if fields else {}
-        mark = {"poison": True} if poison else {}
-        # Default separators: consumers reject on the text `"poison": true`.
-        yield Message(index, identity, poison, json.dumps({**payload, **more, **mark}), more)
+        yield Message(index, identity, poison, _body(identity, work, more, poison=poison), more)
+
+
+def largest_body(fields: Mapping[str, Any], *, poison: bool) -> int:
+    """Bytes of the largest body that these fields make."""
+    return len(_body(str(uuid.UUID(int=0)), WORK_MAX, fields, poison=poison))
+
+
+def packed(messages: Iterable[M], size: Callable[[M], int]) -> Iterator[list[M]]:
+    """Groups that each fit into one SendMessageBatch, in order; `size` is a message's bytes."""
+    group: list[M] = []
+    total = 0
+    for message in messages:
+        if group and (len(group) == ENTRIES_MAX or total + size(message) > BYTES_MAX):
+            yield group
+            group, total = [], 0
+        group.append(message)
+        total += size(message)
+    if group:
+        yield group
+
+
+def _body(identity: str, work: int, more: Mapping[str, Any], *, poison: bool) -> str:
+    """ASCII only, so a character is a byte."""
+    mark = {"poison": True} if poison else {}
+    # Default separators: consumers reject on the text `"poison": true`.
+    return json.dumps({"id": identity, "work": work, **more, **mark})

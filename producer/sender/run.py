@@ -9,12 +9,14 @@ from typing import Self
 
 from .exits import Stop
 from .pace import Pace
-from .payloads import Message, messages, poison_rule
+from .payloads import Message, messages, packed, poison_rule
 from .report import Report
 from .send import Answer
 from .settings import Settings
 
-TICK_SECONDS = 0.1  # a signal only sets a flag, so no wait may be longer than this
+TICK_SECONDS = 0.1
+"""No wait of the main thread may be longer: a signal only sets a flag, and Linux may give it to
+another thread, which Python then answers when the main thread wakes up."""
 Send = Callable[[Sequence[Message]], Answer]
 
 
@@ -29,7 +31,8 @@ def produce(settings: Settings, send: Send, report: Report, stop: Stop) -> None:
         while not (stop.caught or report.error) and (left := n - taken if n else pace.batch_size):
             now = time.monotonic()
             if count := pace.ready(taken, left, now):
-                window.add(list(islice(source, count)))
+                for batch in packed(islice(source, count), lambda message: len(message.body)):
+                    window.add(batch)
                 taken, departed = taken + count, now
             else:
                 window.rest(min(pace.wait(taken, left, now), TICK_SECONDS))
@@ -68,4 +71,6 @@ class Window:
             self._settle_oldest()
 
     def _settle_oldest(self) -> None:
+        while not self._open[0].done():
+            wait([self._open[0]], TICK_SECONDS)
         self._settle(self._open.popleft().result())

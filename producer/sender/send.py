@@ -37,6 +37,8 @@ ADVICE = {
     " local stack",
 }
 
+SMALLER = "give smaller --fields, or raise the queue's MaximumMessageSize (1 MiB at most)"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -71,7 +73,8 @@ class Sender:
         """Send up to 10 messages, the failed ones again with exponential backoff and full jitter.
 
         A batch whose answer was lost may have been taken: sending it again then makes duplicates,
-        which a standard queue allows anyway. Not sending it again could lose it.
+        which a standard queue allows anyway. Not sending it again could lose it. A call that is
+        refused for its size is split: a queue may take less than SQS does.
         """
         unsent = {str(message.index): message for message in batch}
         outcomes: dict[str, Outcome] = {}
@@ -83,12 +86,24 @@ class Sender:
             try:
                 self._attempt(unsent, outcomes)
             except AWS_ERRORS as error:
-                code, reason = code_of(error), reason_of(error)
-                outcomes |= {i: Outcome(m, code=code, reason=reason) for i, m in unsent.items()}
+                code, said = code_of(error), reason_of(error)
+                outcomes |= {i: _failure(m, code, said) for i, m in unsent.items()}
+                if _is_size(code, said):
+                    refusal = self._send_alone(unsent, outcomes)
+                    break
                 refusal = "" if self._may_pass(error) else explain(error)
             if refusal or not unsent:
                 break
         return Answer(tuple(outcomes[str(message.index)] for message in batch), refusal)
+
+    def _send_alone(self, unsent: Mapping[str, Message], outcomes: dict[str, Outcome]) -> str:
+        """Send each message of a call that was too large in a call of its own."""
+        refusal = ""
+        for message in unsent.values() if len(unsent) > 1 else ():
+            answer = self.send([message])
+            outcomes[str(message.index)] = answer.outcomes[0]
+            refusal = refusal or answer.refusal
+        return refusal
 
     def _attempt(self, unsent: dict[str, Message], outcomes: dict[str, Outcome]) -> None:
         """One call; takes out of `unsent` what needs no other."""
@@ -103,7 +118,7 @@ class Sender:
             outcomes[i] = Outcome(message, code="NoAnswer", reason="the answer did not name it")
         for failed in answer.get("Failed", []):
             i, code = failed["Id"], failed["Code"]
-            outcomes[i] = Outcome(unsent[i], code=code, reason=failed.get("Message", ""))
+            outcomes[i] = _failure(unsent[i], code, failed.get("Message", ""))
             if failed["SenderFault"] and not _throttled(code):
                 del unsent[i]
 
@@ -137,6 +152,17 @@ def explain(error: Exception) -> str:
     code = code_of(error)
     advice = next(text for part, text in ADVICE.items() if part in code)
     return f"{code}: {reason_of(error)}; {advice}"
+
+
+def _failure(message: Message, code: str, said: str) -> Outcome:
+    return Outcome(
+        message, code=code, reason=f"{said}; {SMALLER}" if _is_size(code, said) else said
+    )
+
+
+def _is_size(code: str, said: str) -> bool:
+    """A batch that is too large has a code of its own, one message only a text."""
+    return "TooLong" in code or ("InvalidParameterValue" in code and "shorter than" in said)
 
 
 def _throttled(code: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from .access import shown
 from .env import EnvFileError, load
 from .flags import EPILOG, FLAGS, Flag
+from .payloads import BYTES_MAX, largest_body
 
 
 class BadSettingsError(Exception):
@@ -91,12 +92,25 @@ def _disagreements(values: Mapping[str, Any], journal: str) -> list[str]:
     if n is not None and count > n and values.get("poison_every") == 0:
         limit = f"0 to {n} (--n)" if n else "0 where --n is 0: use --poison-every"
         problems.append(f"--poison-count='{count}': must be {limit}")
+    problems += _too_large(values)
     path = Path(journal)
     if journal and (
         path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)
     ):
         problems.append(f"JOURNAL_PATH={journal!r}: must be a file that can be written")
     return problems
+
+
+def _too_large(values: Mapping[str, Any]) -> list[str]:
+    """Names each object of --fields that makes a body too large, without its long text."""
+    poison = bool(values.get("poison_count") or values.get("poison_every"))
+    sizes = [largest_body(fields, poison=poison) for fields in values.get("fields") or ()]
+    return [
+        f"--fields, object {place} of {len(sizes)}: makes a body of {size} bytes: must be"
+        f" {BYTES_MAX} (1 MiB) at most, the limit of SQS for one message"
+        for place, size in enumerate(sizes, 1)
+        if size > BYTES_MAX
+    ]
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):

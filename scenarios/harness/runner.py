@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -35,6 +35,7 @@ from harness.steps import play
 LOCAL_LAG, REMOTE_LAG = 3.0, 75.0  # seconds that counts may take to tell the truth (quirk 5)
 DRAIN_SLACK = 3.0  # beyond the visibility timeout, for what an earlier run left in flight
 WORK_IN_VISIBILITY = 4  # times that the work of a flood fits into the visibility timeout
+TICK_SECONDS = 0.1  # Linux may give a signal to any thread, and Python answers it in this one alone
 TURN_SECONDS = 900.0  # to wait for another runner that uses the same queues
 
 
@@ -82,7 +83,10 @@ def run_all(
         return outcomes
 
     with ThreadPoolExecutor(max_workers=len(lanes)) as pool:
-        found = [outcome for outcomes in pool.map(lane, lanes.values()) for outcome in outcomes]
+        running = [pool.submit(lane, entries) for entries in lanes.values()]
+        while wait(running, TICK_SECONDS).not_done:
+            pass
+        found = [outcome for one in running for outcome in one.result()]
     order = [label for label, _ in plan]
     return sorted(found, key=lambda outcome: order.index(outcome.label))
 

@@ -18,7 +18,8 @@ class Letter:
     """One receive of one message from the DLQ.
 
     `sent` is in milliseconds since the epoch, `deadline` on the monotonic clock: until then it is
-    hidden from others. `system` are attributes that SQS takes back: the trace header, the group.
+    hidden from others. `receives` counts those by consumers, not the looks into the DLQ. `system`
+    are attributes that SQS takes back: the trace header, the group.
     """
 
     sqs_id: str
@@ -78,6 +79,10 @@ class Record:
         return self.status == "COMPLETED" and is_same_body(
             letter.identity, self.digest, self.canonical_digest
         )
+
+    def is_of_another_payload(self, letter: Letter) -> bool:
+        """Whether the claim would refuse it, since its id or key stood for something else."""
+        return self.status == "COMPLETED" and not self.says_done(letter)
 
 
 NO_RECORD = Record()

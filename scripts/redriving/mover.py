@@ -15,8 +15,9 @@ from typing import Any, Protocol
 from redriving.errors import RefusedError
 from redriving.letters import NO_RECORD, Letter, Record
 from redriving.queues import Answer
-from redriving.rules import BATCH, Fate, Memory, Outgoing, Rules, decide, packed
+from redriving.rules import BATCH, Fate, Memory, Outgoing, Rules, decide
 from redriving.tally import Tally
+from sender.payloads import packed
 
 TRIES = 6  # calls that a message is part of at most
 BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 0.1, 2.0
@@ -86,7 +87,7 @@ class Mover:
                     self.tally.keep(letter, decision)
         self._delete(finished, Fate.FINISH)
         self._delete(dropped, Fate.DROP)
-        return sum(self._move(group) for group in packed(outgoing))
+        return sum(self._move(group) for group in packed(outgoing, lambda one: one.size))
 
     def _move(self, group: Sequence[Outgoing]) -> int:
         """Send one group, the refused ones again, and delete what was sent."""

@@ -37,13 +37,17 @@ SYSTEM: Final = ("AWSTraceHeader", "MessageGroupId")  # what a sender may set; t
 
 @dataclass(frozen=True)
 class Pair:
-    """A queue and its DLQ. `max_bytes`: the largest message that the queue takes."""
+    """A queue and its DLQ. `max_bytes`: the largest message that the queue takes.
+
+    `max_receives`: the receives after which it sends a message to the DLQ, 0 where it sends none.
+    """
 
     queue_url: str
     queue_arn: str
     dlq_url: str
     dlq_arn: str
     max_bytes: int
+    max_receives: int
     spends_receives: bool  # the DLQ has a redrive policy of its own: each look spends a receive
 
 
@@ -58,7 +62,8 @@ def find_pair(sqs: SQSClient, queue_url: str, dlq_arn: str, *, insist: bool) -> 
             "groups, and repeats within five minutes; StartMessageMoveTask of AWS keeps them"
         )
     own = _attributes(sqs, queue_url)
-    named = json.loads(own.get("RedrivePolicy", "{}")).get("deadLetterTargetArn", "")
+    policy = json.loads(own.get("RedrivePolicy", "{}"))
+    named = policy.get("deadLetterTargetArn", "")
     if not (named or insist):
         raise RedriveError(f"{queue_url}: it has no redrive policy, so no DLQ; --dlq-arn names one")
     if dlq_arn and dlq_arn != named and not insist:
@@ -78,6 +83,7 @@ def find_pair(sqs: SQSClient, queue_url: str, dlq_arn: str, *, insist: bool) -> 
         dlq_url,
         arn,
         int(own.get("MaximumMessageSize", 262_144)),
+        int(policy.get("maxReceiveCount", 0)),
         "RedrivePolicy" in dead,
     )
 
@@ -159,13 +165,22 @@ class Queues:
             handle=raw["ReceiptHandle"],
             body=raw["Body"],
             sent=int(system.get("SentTimestamp", 0)),
-            receives=int(system.get("ApproximateReceiveCount", 0)),
+            receives=self._receives(system),
             source_arn=system.get("DeadLetterQueueSourceArn", ""),
             deadline=deadline,
             identity=self._identify(raw["Body"], raw["MessageId"]),
             attributes=raw.get("MessageAttributes", {}),
             system={name: system[name] for name in SYSTEM if name in system},
         )
+
+    def _receives(self, system: Mapping[str, str]) -> int:
+        """Receives by consumers. SQS goes on counting in the DLQ, so each look there adds one.
+
+        The queue sends a message to the DLQ after `max_receives`: what exceeds them are looks.
+        """
+        counted = int(system.get("ApproximateReceiveCount", 1)) - 1  # this very receive
+        most, source = self.pair.max_receives, system.get("DeadLetterQueueSourceArn")
+        return min(counted, most) if most and source == self.pair.queue_arn else counted
 
     def send(self, messages: Sequence[Outgoing]) -> dict[str, Answer]:
         """One SendMessageBatch to the queue; an answer for each MessageId in the DLQ.

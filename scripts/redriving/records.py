@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from redriving.errors import RedriveError
 from redriving.letters import Record
+from worker.message import KEYED
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 KEYS = 100  # of one BatchGetItem
 TRIES = 6
+SAMPLE = 1000  # rows; DynamoDB spreads keys by their hash, so the first page is as good as any
 
 
 class Records:
@@ -30,6 +32,17 @@ class Records:
         for start in range(0, len(wanted), KEYS):
             found |= self._some(wanted[start : start + KEYS])
         return found
+
+    def has_business_keys(self) -> bool:
+        """Whether a sample of the rows holds one that IDEMPOTENCY_KEY made; one call."""
+        answer = self._dynamodb.scan(
+            TableName=self._table,
+            Select="COUNT",
+            Limit=SAMPLE,
+            FilterExpression="begins_with(message_id, :prefix)",
+            ExpressionAttributeValues={":prefix": {"S": KEYED}},
+        )
+        return answer["Count"] > 0
 
     def _some(self, ids: list[str]) -> dict[str, Record]:
         asked: Any = {
@@ -61,6 +74,10 @@ class NoRecords(Records):
     def of(self, ids: Iterable[str]) -> dict[str, Record]:
         """Nothing."""
         return {}
+
+    def has_business_keys(self) -> bool:
+        """Nobody knows."""
+        return False
 
 
 def _record(row: Mapping[str, Any]) -> Record:

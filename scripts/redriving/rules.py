@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageAttributeValueOutputTypeDef as Attribute
 
 BATCH = 10  # entries of a batch call (quirk 7)
-BATCH_BYTES = 1_048_576  # of all its messages together (quirk 7)
 Filter = Callable[[Mapping[str, Any]], bool]
 
 
@@ -166,17 +165,3 @@ class Outgoing:
     @property
     def size(self) -> int:
         return size(self.letter.body, self.attributes)
-
-
-def packed(messages: Iterable[Outgoing]) -> Iterator[list[Outgoing]]:
-    """Groups that each fit into one SendMessageBatch, in order."""
-    group: list[Outgoing] = []
-    total = 0
-    for message in messages:
-        if group and (len(group) == BATCH or total + message.size > BATCH_BYTES):
-            yield group
-            group, total = [], 0
-        group.append(message)
-        total += message.size
-    if group:
-        yield group

@@ -77,6 +77,26 @@ class Run:
         table = self.settings.status_table
         return Records(self.clients.dynamodb, table) if table else NoRecords()
 
+    def warn_of_business_keys(self, records: Records) -> None:
+        """Say that the consumers counted by a key that this run was not told of."""
+        asked = self.settings
+        if asked.idempotency_key:
+            return
+        try:
+            if records.has_business_keys():
+                self.note(
+                    f"warning: {asked.status_table} has rows under key#, which a consumer with"
+                    " IDEMPOTENCY_KEY wrote, and IDEMPOTENCY_KEY is not set here. A consumer"
+                    " without it counts moved messages by their id: it completes those that were"
+                    " refused for their key or their changed payload. Start the consumers with the"
+                    " same IDEMPOTENCY_KEY, and set it here to see what the rows say"
+                )
+        except AWS_ERRORS as error:
+            self.note(
+                f"cannot look for rows under key# in {asked.status_table}, so nobody knows whether"
+                f" its consumers set IDEMPOTENCY_KEY: {explain(error)}"
+            )
+
     def rules(self, pair: Pair) -> Rules:
         asked = self.settings
         return Rules(
@@ -102,6 +122,7 @@ def inspect(run: Run) -> Exit:
     records, rules, memory = run.records(), run.rules(pair), recalled(asked.journal(pair.dlq_arn))
     schedule = Schedule(0, asked.limit, run.stopped)
     walk = Walk(run.queues(pair), asked.visibility_timeout, schedule.due, run.stopped)
+    run.warn_of_business_keys(records)
     rows = []
     with _given_back(walk, run):
         for letters in walk:
@@ -124,6 +145,7 @@ def move(run: Run) -> Exit:
     """Send each message back to the queue, then delete it from the DLQ."""
     pair, asked = run.pair(), run.settings
     queues, records = run.queues(pair), run.records()
+    run.warn_of_business_keys(records)
     schedule = Schedule(asked.rate, asked.limit, run.stopped)
     walk = Walk(queues, asked.visibility_timeout, schedule.due, run.stopped)
     with RunLog(asked.journal(pair.dlq_arn)) as log:
@@ -182,6 +204,7 @@ def _given_back(walk: Walk, run: Run) -> Iterator[list[int]]:
 def native(run: Run) -> Exit:
     """Have AWS move everything; a signal cancels the task."""
     pair = run.pair()
+    run.warn_of_business_keys(run.records())
     task = Task(run.clients.sqs, pair.dlq_arn, int(run.settings.rate))
     word = "follows the one that is at work" if task.found_running else "has begun"
     run.note(f"a move task of AWS {word}: {pair.dlq_arn} -> the queues that its messages came from")

@@ -13,6 +13,7 @@ from redriving.rules import Decision, Fate, Why
 from redriving.tally import NAMED, Tally
 from worker.logs import printable
 
+CHANGED = "another payload of its id or key is done, this one is not"
 ID_CHARACTERS, REASON_CHARACTERS, BODY_CHARACTERS = 40, 100, 400
 
 
@@ -50,7 +51,7 @@ def seen(
         replay_count=letter.replays,
         bytes=len(letter.body.encode("utf-8", "surrogatepass")),
         status=record.status,
-        reason=record.reason,
+        reason=record.reason or (CHANGED if record.is_of_another_payload(letter) else ""),
         becomes=f"{becomes}: it {decision.why}" if decision.why else becomes,
         body=letter.body[: BODY_CHARACTERS + 1] if body else "",  # one more shows that it was cut
     )
@@ -89,7 +90,7 @@ def _cause(row: Seen) -> str:
         "STARTED": "STARTED: claimed, but no outcome was recorded",
         "COMPLETED": "COMPLETED: the work is done, but the message was not deleted",
     }
-    return causes.get(row.status, f"{row.status}: {row.reason}")
+    return f"{row.status}: {row.reason}" if row.reason else causes.get(row.status, row.status)
 
 
 def _age(seconds: float) -> str:

@@ -93,7 +93,93 @@ run "dlq_keeps_no_longer_than_its_queue" {
   variables {
     sets = { happy = { message_retention_seconds = 1209600 } }
   }
+  expect_failures = [aws_sqs_queue.dlq]
+}
+
+run "a_misspelt_attribute_of_a_set" {
+  command = plan
+  variables {
+    sets = { happy = {}, slow = { max_recieve_count = 5 } }
+  }
   expect_failures = [var.sets]
+}
+
+run "an_attribute_that_another_resource_has" {
+  command = plan
+  variables {
+    sets = { happy = { visibility_timeout_seconds = 30 } }
+  }
+  expect_failures = [var.sets]
+}
+
+run "null_is_the_default" {
+  command = plan
+  variables {
+    sets = { happy = { max_receive_count = null, message_retention_seconds = 600 } }
+  }
+
+  assert {
+    condition     = output.settings.sets == { happy = { max_receive_count = 2, message_retention_seconds = 600, dlq_message_retention_seconds = 1209600 } }
+    error_message = "a set must keep what it says and take the rest from the defaults"
+  }
+}
+
+run "tag_key_of_aws" {
+  command = plan
+  variables { tags = { "AWS:owner" = "me" } }
+  expect_failures = [var.tags]
+}
+
+run "tag_key_with_a_character_that_aws_refuses" {
+  command = plan
+  variables { tags = { "cost;center" = "7" } }
+  expect_failures = [var.tags]
+}
+
+run "empty_tag_key" {
+  command = plan
+  variables { tags = { "" = "7" } }
+  expect_failures = [var.tags]
+}
+
+run "tag_key_too_long" {
+  command = plan
+  variables { tags = { (join("", [for _ in range(129) : "k"])) = "7" } }
+  expect_failures = [var.tags]
+}
+
+run "tag_value_with_a_character_that_aws_refuses" {
+  command = plan
+  variables { tags = { owner = "a\tb" } }
+  expect_failures = [var.tags]
+}
+
+run "tag_value_too_long" {
+  command = plan
+  variables { tags = { owner = join("", [for _ in range(257) : "v"]) } }
+  expect_failures = [var.tags]
+}
+
+run "tag_key_of_the_module" {
+  command = plan
+  variables { tags = { Project = "another" } }
+  expect_failures = [var.tags]
+}
+
+run "too_many_tags" {
+  command = plan
+  variables { tags = { for number in range(49) : "k${number}" => "" } }
+  expect_failures = [var.tags]
+}
+
+run "tags_at_their_edges" {
+  command = plan
+  variables {
+    tags = merge(
+      { for number in range(46) : "k${number}" => "" },
+      { (join("", [for _ in range(128) : "é"])) = join("", [for _ in range(256) : "v"]), "a b_.:/=+-@1" = "c d_.:/=+-@1" },
+    )
+  }
 }
 
 run "edges_low" {

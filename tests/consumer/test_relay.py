@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -365,6 +366,27 @@ def test_a_close_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> Non
     assert "what is pending stays in the outbox" in caplog.text
     go_on.set()
     relay.close(5)
+
+
+def test_a_signal_is_heard_during_a_close() -> None:
+    """Linux may give it to the thread that waits for the service, as here; Python answers it in the
+    main thread, which must not sleep until the service has answered."""
+    world, heard = World("a"), threading.Event()
+    in_time: list[bool] = []
+
+    def slow(_request: Request) -> Answer:
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        in_time.append(heard.wait(5))
+        return Answer.DONE
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: heard.set())
+    try:
+        relay = Relay(world, slow, world.notes)  # type: ignore[arg-type]
+        relay.start()
+        relay.close(10)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert in_time == [True]
 
 
 def test_the_ledger_tells_of_effects_only() -> None:

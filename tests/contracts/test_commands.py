@@ -132,9 +132,12 @@ def test_the_local_commands(clone: Path, local_port: int) -> None:
         "stopped: signal",
         "in the DLQ: ",
         "3  FAILED: rejected",  # bringing them back
+        "has rows under key#",
         "moved 3, kept",
         "already done 1, failed 0",
-        "0 messages",
+        "\n2 messages\n",
+        "1  COMPLETED: another payload",
+        "action is missing, null or empty",
         "no tables",
         "PASS    happy",
         "PASS    crash",

@@ -186,7 +186,8 @@ ROOMS = (
     ),
     room(
         "scripts/redriving/*.py",
-        ours="redriving.* sender.access sender.env sender.flags sender.pace worker.business "
+        ours="redriving.* sender.access sender.env sender.flags sender.pace sender.payloads "
+        "worker.business "
         "worker.message",
     ),
     room("scripts/redrive.py", ours="redriving.* sender.access sender.exits sender.output"),

@@ -191,8 +191,8 @@ MUTATIONS = [
         "happy",
         "sent as asked",
         "producer/sender/run.py",
-        "window.add(list(islice(source, count)))",
-        "window.add([m for m in islice(source, count) if m.index != 3])",
+        "                    window.add(batch)",
+        "                    window.add([m for m in batch if m.index != 3])",
     ),
     Mutation(
         "the producer calls one message sent that is not",

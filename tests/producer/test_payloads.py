@@ -3,11 +3,13 @@
 import json
 import tracemalloc
 import uuid
-from itertools import islice
+from itertools import islice, pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sender.payloads import Message, messages, poison_rule
+from sender.payloads import BYTES_MAX, Message, messages, packed, poison_rule
 
 
 def take(count: int, seed: int = 7, every: int = 0, poison: int = 0) -> list[Message]:
@@ -94,3 +96,12 @@ def test_memory_follows_the_poison_and_not_the_run() -> None:
 
 
 PINNED = '{"id": "bdd640fb-0667-4ad1-9c80-317fa3b1799d", "work": 282, "poison": true}'
+
+
+@given(st.lists(st.integers(1, BYTES_MAX) | st.integers(1, 150_000), max_size=40))
+def test_each_group_fits_one_call_and_would_not_hold_the_next(sizes: list[int]) -> None:
+    groups = list(packed(sizes, lambda size: size))
+    assert [size for group in groups for size in group] == sizes
+    assert all(len(group) <= 10 and sum(group) <= BYTES_MAX for group in groups)
+    for group, after in pairwise(groups):
+        assert len(group) == 10 or sum(group) + after[0] > BYTES_MAX

@@ -129,6 +129,17 @@ def test_batch_size_decides_the_calls_and_the_meter_is_right(
     assert queue.depth() == 12
 
 
+def test_bodies_of_more_than_a_mebibyte_in_all_go_in_more_calls(
+    queue_set: QueueSets, between: Proxy, run_producer: Run
+) -> None:
+    queue = queue_set()
+    before = requests(between)
+    fields = json.dumps({"note": "x" * 120_000})
+    done = run_producer(["--fields", fields], queue.env | {"AWS_ENDPOINT_URL": between.endpoint})
+    assert (done.code, requests(between) - before) == (0, 2), done.output
+    assert len(drain(queue)) == 10
+
+
 def test_concurrency_overlaps_calls_and_sends_each_message_once(
     queue_set: QueueSets, between: Proxy, run_producer: Run, tmp_path: Path
 ) -> None:
@@ -205,29 +216,26 @@ def test_a_signal_does_not_wait_for_the_next_message_of_a_slow_rate(
     queue = queue_set()
     child = start_producer(["--rate", "0.01"], queue.env)
     wait_for(lambda: queue.depth() == 1, what="the first message")
-    began = time.monotonic()
     child.signal(signal.SIGINT)
-    assert child.wait(5).code == 130
-    assert time.monotonic() - began < 1
+    assert child.wait(10).code == 130, "the next message is due in 100 s"
 
 
 def test_the_open_batch_is_finished_and_a_second_signal_does_not_wait(
     queue_set: QueueSets, between: Proxy, start_producer: Start
 ) -> None:
     queue = queue_set()
-    between.rules([{"service": "sqs", "latency": 1500}])
+    between.rules([{"service": "sqs", "latency": 3000}])
     before = requests(between)
     env = queue.env | {"AWS_ENDPOINT_URL": between.endpoint}
     patient, hasty = start_producer(["--n", "0"], env), start_producer(["--n", "0"], env)
     wait_for(lambda: requests(between) >= before + 2, what="two open calls")
     for child in (patient, hasty):
         child.signal(signal.SIGINT)
-    began = time.monotonic()
     assert hasty.running()
     time.sleep(0.2)
-    hasty.signal(signal.SIGTERM)
+    hasty.signal_beside(signal.SIGTERM)
     assert hasty.wait(5).code == 128 + signal.SIGTERM
-    assert time.monotonic() - began < 1
+    assert queue.depth() == 0, "it waited for the open call"
     done = patient.wait(10)
     assert done.code == 130
     assert "sent 10 (0 poison), failed 0" in done.stdout

@@ -318,3 +318,19 @@ def test_a_slow_queue_does_not_delay_a_rate_that_more_calls_can_keep(tmp_path: P
     bench = Bench(tmp_path, "--n", "100", "--batch-size", "2", "--rate", "100")
     assert bench.run(slow) is Exit.OK
     assert bench.events("summary")[0]["rate"] > 60, "one call at a time would make 40"
+
+
+def test_batches_are_cut_by_bytes_as_well_as_by_count(tmp_path: Path) -> None:
+    fields = json.dumps([{"note": "x" * 120_000}] * 10 + [{}] * 10)
+    bench = Bench(tmp_path, "--n", "40", "--fields", fields)
+    sizes: list[list[int]] = []
+
+    def sized(batch: Sequence[Message]) -> Answer:
+        sizes.append([len(message.body.encode()) for message in batch])
+        return accept(batch)
+
+    assert bench.run(sized) is Exit.OK
+    assert bench.report.sent == 40
+    assert max(sum(batch) for batch in sizes) <= 1_048_576
+    assert sorted(map(len, sizes)) == [2, 2, 8, 8, 10, 10]
+    assert bench.report.retries == 0

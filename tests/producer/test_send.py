@@ -12,7 +12,7 @@ from moto import mock_aws
 from sender import send
 from sender.meter import Meter
 from sender.payloads import Message, messages
-from sender.send import Answer, Outcome, Sender, explain
+from sender.send import Answer, Outcome, Sender, _failure, explain
 
 URL = "http://127.0.0.1:4566/000000000000/q"
 
@@ -226,3 +226,35 @@ def test_against_moto_a_queue_that_is_not_there_is_refused(monkeypatch: pytest.M
     answer = Sender(client, "https://sqs.us-west-1.amazonaws.com/123456789012/none").send(batch())
     assert "NonExistentQueue" in answer.refusal
     assert "--queue-url" in answer.refusal
+
+
+@mock_aws
+def test_against_moto_what_is_too_large_for_the_queue_fails_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    client = boto3.client("sqs", region_name="us-west-1")
+    attributes: Any = {"MaximumMessageSize": "2000"}
+    url = client.create_queue(QueueName="q", Attributes=attributes)["QueueUrl"]
+    fields = [{"note": "x"}, {"note": "x" * 3000}]
+    mixed = list(islice(messages(1, lambda _: False, fields), 4))
+    answer = Sender(client, url, sleep=lambda _: None).send(mixed)
+    assert [bool(outcome.sqs_id) for outcome in answer.outcomes] == [True, False, True, False]
+    assert not answer.refusal, "the queue takes others"
+    assert "MaximumMessageSize" in answer.outcomes[1].reason
+    assert "credentials" not in answer.outcomes[1].reason
+
+
+def test_a_call_that_is_too_long_is_split_and_each_message_sent_once() -> None:
+    client = Client(client_error("AWS.SimpleQueueService.BatchRequestTooLong", 400))
+    answer, sleeps = run(client)
+    assert client.calls == [["0", "1", "2"], ["0"], ["1"], ["2"]]
+    assert told(answer) == ["sqs-0", "sqs-1", "sqs-2"]
+    assert (answer.refusal, sleeps) == ("", [])
+
+
+def test_an_entry_that_is_too_large_says_what_helps() -> None:
+    said = "Reason: Message must be shorter than 2000 bytes."
+    outcome = _failure(batch()[0], "InvalidParameterValue", said)
+    assert outcome.reason == f"{said}; {send.SMALLER}"

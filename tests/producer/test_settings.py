@@ -1,11 +1,14 @@
 """Arguments and environment in, typed settings or one complete refusal out."""
 
+import json
+import uuid
 from pathlib import Path
 
 import pytest
 
 from sender import env
 from sender.flags import FLAGS
+from sender.payloads import BYTES_MAX
 from sender.settings import BadSettingsError, Settings, read
 
 URL = "http://127.0.0.1:4566/000000000000/sqs-demo-happy-queue"
@@ -132,6 +135,18 @@ def test_each_bad_setting_is_named_with_what_is_allowed(
     line = refusal(*arguments)[0]
     assert named in line
     assert allowed in line
+
+
+@pytest.mark.parametrize("poison", [[], ["--poison-count", "1"], ["--poison-every", "1"]])
+def test_a_body_larger_than_sqs_takes_is_refused_without_its_text(poison: list[str]) -> None:
+    body = json.dumps({"id": str(uuid.uuid4()), "work": 1000, "note": ""} | {"poison": True})
+    room = BYTES_MAX - len(body) + (0 if poison else len(', "poison": true'))
+    assert accepted("--fields", json.dumps({"note": "x" * room}), *poison).fields
+    too_large = json.dumps([{}, {"note": "x" * (room + 1)}])
+    lines = refusal("--fields", too_large, *poison)
+    assert len(lines) == 1
+    assert "--fields, object 2 of 2: makes a body of 1048577 bytes" in lines[0]
+    assert len(lines[0]) < 200
 
 
 def test_poison_every_overrides_a_count_that_would_not_fit() -> None:

@@ -89,9 +89,10 @@ def test_it_builds_logs_in_and_pushes_the_commit(yard: Yard) -> None:
             "password secret",
         ]
     )
-    assert yard.called()[0] == f"docker build --file consumer/Dockerfile --tag {image} ."
+    build = f"docker build --platform linux/amd64 --file consumer/Dockerfile --tag {image} ."
+    assert yard.called()[0] == build
     assert yard.called()[-1] == f"docker push {image}"
-    assert done.stdout.endswith(f"pushed {image}\n")
+    assert done.stdout.endswith(f"pushed {image} for linux/amd64\n")
     assert "secret" not in done.stdout + done.stderr
 
 
@@ -100,6 +101,55 @@ def test_another_registry_needs_no_aws(yard: Yard) -> None:
     done = yard.run(ECR_REPO="localhost:5000/consumer")
     assert done.returncode == 0, done.stderr
     assert [call.split()[1] for call in yard.called()] == ["build", "push"]
+
+
+@pytest.mark.parametrize(
+    ("host", "region"),
+    [
+        ("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com", "us-gov-west-1"),
+        ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        ("123456789012.dkr-ecr.us-west-1.on.aws", "us-west-1"),
+        ("123456789012.dkr-ecr-fips.us-east-1.on.aws", "us-east-1"),
+        ("123456789012.dkr-ecr.cn-northwest-1.on.amazonwebservices.com.cn", "cn-northwest-1"),
+        ("123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1"),
+    ],
+)
+def test_every_kind_of_ecr_registry_is_logged_in_to(yard: Yard, host: str, region: str) -> None:
+    done = yard.run(ECR_REPO=f"{host}/sqs-consumer")
+    assert done.returncode == 0, done.stderr
+    assert f"aws ecr get-login-password --region {region}" in yard.called()
+    assert f"docker login --username AWS --password-stdin {host}" in yard.called()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "123456789012.dkr.ecr.us-west-1.amazonaws.com.example.org",
+        "123456789012.dkr.ecr.us-west-1.amazonaws.com:5000",
+        "mirror.dkr.ecr.us-west-1.amazonaws.com",
+        "123456789012.dkr.ecr.us-west-1.on.aws.example.org",
+    ],
+)
+def test_no_other_host_gets_a_password_of_aws(yard: Yard, host: str) -> None:
+    assert yard.run(ECR_REPO=f"{host}/sqs-consumer").returncode == 0
+    assert [call.split()[1] for call in yard.called()] == ["build", "push"]
+
+
+def test_the_platform_is_that_of_the_service(yard: Yard) -> None:
+    done = yard.run(ECR_REPO=ECR, DOCKER_DEFAULT_PLATFORM="linux/arm64/v8")
+    assert done.returncode == 0, done.stderr
+    assert yard.called()[0].startswith("docker build --platform linux/arm64/v8 --file ")
+    assert done.stdout.endswith(" for linux/arm64/v8\n")
+
+
+@pytest.mark.parametrize(
+    "platform", ["arm64", "windows/amd64", "linux/amd64,linux/arm64", "linux/"]
+)
+def test_a_bad_platform_is_refused_before_anything_is_built(yard: Yard, platform: str) -> None:
+    done = yard.run(ECR_REPO=ECR, DOCKER_DEFAULT_PLATFORM=platform)
+    assert done.returncode == 2
+    assert f"DOCKER_DEFAULT_PLATFORM='{platform}': must be one platform of Linux" in done.stderr
+    assert not yard.called()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -16,11 +17,21 @@ from support.tools import Tools
 
 ROOT = Path(__file__).resolve().parents[2]
 TERRAFORM = """
-case $2 in console) cat >/dev/null; echo '"us-west-1"' ;; esac
+case $2 in
+console)
+  read -r asked
+  case $asked in *queue_names*) echo '"d-a-queue d-a-queue-dlq"' ;; *) echo '"us-west-1"' ;; esac
+  ;;
+state) cat "$0.state" 2>/dev/null || : ;;
+esac
 case $1 in version) echo 'Terraform v1.9.0' ;; esac
 """
 AWS = """
-case $1 in --version) echo 'aws-cli/2.15.0 Python/3.11' ;; sts) echo 123456789012 ;; esac
+case $1 in
+--version) echo 'aws-cli/2.15.0 Python/3.11' ;;
+sts) echo 123456789012 ;;
+sqs) cat "$0.queues" 2>/dev/null || echo null ;;
+esac
 """
 
 
@@ -192,6 +203,93 @@ def test_provider_that_cannot_be_had(tree: Tree) -> None:
     assert tree.refuses("up") == "terraform init failed:\nno such host\n"
 
 
+OURS = "us-west-1:123456789012"
+
+
+def state(*arns: str) -> str:
+    """What `terraform state pull` prints; a data source of the same type owns nothing."""
+    instances = [{"attributes": {"arn": f"arn:aws:sqs:{arn}"}} for arn in arns]
+    looked_up = [{"attributes": {"arn": f"arn:aws:sqs:{OURS}:d-a-queue"}}]
+    resources = [
+        {"mode": "managed", "type": "aws_sqs_queue", "instances": instances},
+        {"mode": "data", "type": "aws_sqs_queue", "instances": looked_up},
+        {"mode": "managed", "type": "aws_dynamodb_table", "instances": [{"attributes": {}}]},
+    ]
+    return json.dumps({"version": 4, "resources": resources})
+
+
+def prepare(tree: Tree, pulled: str, *names: str) -> None:
+    """What the state has, and which queues exist."""
+    urls = [f"https://sqs.us-west-1.amazonaws.com/123456789012/{name}" for name in names]
+    (tree.tools.path / "terraform.state").write_text(pulled)
+    (tree.tools.path / "aws.queues").write_text(json.dumps(urls))
+
+
+BOTH = ("d-a-queue", "d-a-queue-dlq")
+
+
+@pytest.mark.parametrize(
+    ("pulled", "existing", "taken"),
+    [
+        ("", BOTH, "d-a-queue, d-a-queue-dlq"),
+        (state(), BOTH, "d-a-queue, d-a-queue-dlq"),
+        # An apply ended halfway: the other queue is somebody else's, or is to be imported.
+        (state(f"{OURS}:d-a-queue"), BOTH, "d-a-queue-dlq"),
+        (state(*(f"eu-north-1:123456789012:{name}" for name in BOTH)), BOTH, "d-a-queue, d-a-"),
+        (state(*(f"us-west-1:210987654321:{name}" for name in BOTH)), BOTH, "d-a-queue, d-a-"),
+    ],
+)
+def test_queues_of_somebody_else_are_not_adopted(
+    tree: Tree, pulled: str, existing: tuple[str, ...], taken: str
+) -> None:
+    prepare(tree, pulled, *existing)
+    said = tree.refuses("up", "-auto-approve")
+    assert f"does not have them: {taken}" in said
+    assert "us-west-1 of account 123456789012" in said
+    assert "project_name=NAME" in said
+    assert "terraform import" in said.replace("-chdir=terraform ", "")
+
+
+@pytest.mark.parametrize(
+    ("pulled", "existing", "looks"),
+    [
+        ("", (), 1),
+        ("", ("d-a-queue-old", "d-a-queue-dlq-2"), 1),
+        (state(f"{OURS}:d-a-queue"), ("d-a-queue",), 1),
+        (state(*(f"{OURS}:{name}" for name in BOTH)), BOTH, 0),
+    ],
+)
+def test_queues_of_its_own_and_new_ones_are_applied(
+    tree: Tree, pulled: str, existing: tuple[str, ...], looks: int
+) -> None:
+    prepare(tree, pulled, *existing)
+    done = tree.run("up", "-auto-approve")
+    assert done.returncode == 0, done.stderr
+    assert tree.terraform_calls()[-1].startswith("apply")
+    assert len([call for call in tree.tools.calls("aws") if call.startswith("sqs")]) == looks
+
+
+def test_the_look_goes_where_terraform_goes(tree: Tree) -> None:
+    """Version 1 of the aws CLI does not read the variable for SQS."""
+    tree.run("up", AWS_ENDPOINT_URL="http://127.0.0.1:4567")
+    (listed,) = (call for call in tree.tools.calls("aws") if call.startswith("sqs"))
+    assert listed.endswith("--endpoint-url http://127.0.0.1:4567")
+
+
+@pytest.mark.parametrize("verb", ["plan", "down"])
+def test_what_creates_nothing_needs_no_look(tree: Tree, verb: str) -> None:
+    prepare(tree, "", *BOTH)
+    assert tree.run(verb).returncode == 0
+    assert not [call for call in tree.tools.calls("aws") if call.startswith("sqs")]
+
+
+def test_who_may_not_list_queues_is_told_so(tree: Tree) -> None:
+    tree.tools.fake("aws", f"case $1 in sqs) echo '(AccessDenied)' >&2; exit 254 ;; esac {AWS}")
+    said = tree.refuses("up")
+    assert said.startswith("infra: cannot list the queues of us-west-1")
+    assert said.endswith("(AccessDenied)\n")
+
+
 @pytest.fixture
 def real(tree: Tree) -> Tree:
     """The same tree with the terraform of this machine."""
@@ -221,6 +319,23 @@ def test_bad_values_are_named_and_nothing_is_asked_of_aws(real: Tree) -> None:
     assert "aws_region must be a region name such as us-west-1" in said
     assert "panic" not in said
     assert not [call for call in real.tools.calls("aws") if call.startswith("sts")]
+
+
+@pytest.mark.parametrize("source", ["argument", "tfvars"])
+def test_the_names_are_those_that_the_real_terraform_would_create(real: Tree, source: str) -> None:
+    prepare(real, "", "sqs-demo-happy-queue", "theirs-happy-queue", "theirs-crash-queue-dlq")
+    if source == "tfvars":
+        (real.root / "terraform" / "terraform.tfvars").write_text('project_name = "theirs"\n')
+    arguments = ["-var", "project_name=theirs"] if source == "argument" else []
+    nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    done = real.run("up", *arguments, **nowhere, **cli_configuration())
+    if "init failed" in done.stderr:
+        skip_or_fail(f"{done.stderr}; names were NOT compared with the real terraform's")
+    assert done.returncode == 1
+    assert "does not have them: theirs-crash-queue-dlq, theirs-happy-queue\n" in done.stderr
+    listed = [call for call in real.tools.calls("aws") if call.startswith("sqs")]
+    assert len(listed) == 1
+    assert "--queue-name-prefix theirs- --region us-west-1" in listed[0]
 
 
 def test_the_real_aws_without_credentials(tree: Tree) -> None:

@@ -172,6 +172,49 @@ def everything_visible(queues: QueueSet) -> bool:
     return bool(visible + hidden + delayed)
 
 
+def put_row(queues: QueueSet, key: str) -> None:
+    row: Any = {"message_id": {"S": key}, "status": {"S": "COMPLETED"}}
+    queues.dynamodb.put_item(TableName=queues.status_table, Item=row)
+
+
+WARNS = "warning: {} has rows under key#"
+
+
+def test_a_move_warns_first_where_the_rows_say_that_a_key_was_in_use(
+    queue_set: QueueSets, redrive: Redrive
+) -> None:
+    """Without the key a consumer completes what was refused for it."""
+    queues = queue_set(wait=0)
+    dead(queues, {"id": "id-1"})
+    put_row(queues, "id-0")
+    said = redrive(queues, "move", "--dry-run").wait()
+    assert "warning" not in said.stderr, said.output
+    put_row(queues, 'key#["A17","charge"]')
+    for arguments in ((), ("move",)):
+        said = redrive(queues, *arguments).wait()
+        warning, rest = said.stderr.split("IDEMPOTENCY_KEY, and set it here", 1)
+        assert WARNS.format(queues.status_table) in warning
+        assert "-> " not in warning, "it warns before it begins"
+        assert said.code == 0, rest
+    dead(queues, {"id": "id-2"})
+    said = redrive(queues, "move", IDEMPOTENCY_KEY="order_id").wait()
+    assert "warning" not in said.stderr, said.output
+
+
+def test_a_table_that_may_not_be_scanned_stops_no_move(
+    queue_set: QueueSets, redrive: Redrive, proxy: Callable[..., Proxy]
+) -> None:
+    queues = queue_set(wait=0)
+    dead(queues, {"id": "id-1"})
+    forbidden: Rule = {"error": {"code": "AccessDeniedException", "status": 400}}
+    between = proxy([{"service": "dynamodb", "operation": "Scan", **forbidden}])
+    said = redrive(queues, "move", AWS_ENDPOINT_URL=between.endpoint).wait()
+    assert said.code == 0, said.output
+    assert "cannot look for rows under key#" in said.stderr
+    assert "AccessDenied" in said.stderr
+    assert "moved 1" in said.stdout
+
+
 @pytest.mark.slow
 def test_drop_completed_deletes_without_sending(
     queue_set: QueueSets, redrive: Redrive, run_consumer: Callable[..., Finished]
@@ -230,12 +273,13 @@ def test_two_at_once_on_one_machine_are_one_too_many(
 ) -> None:
     queues = queue_set(wait=0)
     dead(queues, *({"id": f"id-{n}"} for n in range(30)))
-    first = redrive(queues, "move", "--rate", "20")
+    first = redrive(queues, "move", "--rate", "1")
     wait_for(lambda: len(queues_moved(queues)) > 0, seconds=10)
     second = redrive(queues, "move").wait()
     assert second.code == 4
     assert "another redrive is at work" in second.stderr
-    assert first.wait().code == 0
+    first.signal(signal.SIGTERM)
+    assert first.wait().code == 143
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
 import subprocess
 import sys
@@ -70,6 +72,17 @@ class Process:
 
     def signal(self, number: int = signal.SIGTERM) -> None:
         self._child.send_signal(number)
+
+    def signal_beside(self, number: int) -> None:
+        """To a thread other than the main one, as Linux does where that one has a signal already.
+
+        Python runs handlers in the main thread alone, which hears of it when it wakes up.
+        """
+        threads = [int(task.name) for task in Path(f"/proc/{self.pid}/task").glob("*")]
+        others = [thread for thread in threads if thread != self.pid]
+        assert others, "it has one thread only"
+        tgkill = ctypes.CDLL(None, use_errno=True).tgkill
+        assert tgkill(self.pid, others[0], int(number)) == 0, os.strerror(ctypes.get_errno())
 
     def kill(self) -> Finished:
         """``kill -9``, then reap."""

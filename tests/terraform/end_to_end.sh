@@ -47,6 +47,13 @@ step "terraform output -raw queue_url is the queue of .env"
 step "make validate"
 make --no-print-directory validate ARGS=--quiet
 
+step "somebody else's make infra-up does not adopt these queues"
+theirs=$(mktemp -d)
+git -C "$root" ls-files -z scripts terraform | tar -C "$root" --null -T - -cf - | tar -xf - -C "$theirs"
+PYTHON=$python "$theirs/scripts/infra.sh" up -auto-approve -no-color >theirs.txt 2>&1 && fail "it was applied"
+grep '^infra: 10 queues of these names exist' theirs.txt || { cat theirs.txt && fail "another reason"; }
+rm -rf "$theirs"
+
 step "a second plan has no changes"
 make --no-print-directory infra-plan ARGS="-detailed-exitcode -no-color" >plan.txt || { cat plan.txt && fail "there are changes"; }
 grep '^No changes' plan.txt

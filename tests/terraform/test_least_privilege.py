@@ -35,6 +35,7 @@ ACTIONS = {
     "sqs.GetQueueAttributes": {"sqs:GetQueueAttributes"},
     "sqs.GetQueueUrl": {"sqs:GetQueueUrl"},
     "dynamodb.BatchGetItem": {"dynamodb:BatchGetItem"},
+    "dynamodb.Scan": {"dynamodb:Scan"},
     "dynamodb.PutItem": {"dynamodb:PutItem"},
     "dynamodb.UpdateItem": {"dynamodb:UpdateItem"},
     "dynamodb.BatchExecuteStatement": {"dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"},

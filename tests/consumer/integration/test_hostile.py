@@ -223,3 +223,20 @@ def test_a_second_signal_exits_at_once(start_consumer, queue_set, journal) -> No
     wait_for(lambda: "stopping" in child.stderr, what="the stop")
     child.signal(signal.SIGTERM)
     assert child.wait(2).code == 128 + signal.SIGTERM
+
+
+def test_a_second_signal_does_not_wait_for_a_queue_that_does_not_answer(
+    start_consumer, queue_set, journal, proxy
+) -> None:
+    """Whichever thread Linux gives it to, and whatever the main one waits for at the stop."""
+    made = queue_set(visibility=30)
+    made.send({"id": "a"}, {"id": "b"})
+    silent = proxy(rules=[{"operation": "ChangeMessageVisibilityBatch", "latency": 60_000}])
+    work = {"SLEEP_MIN_SECONDS": "20", "SLEEP_MAX_SECONDS": "20", "MAX_MESSAGES": "10"}
+    endpoint = {"AWS_ENDPOINT_URL": silent.endpoint}
+    child = start_consumer({**made.env, **QUICK, **journal.env, **work, **endpoint})
+    wait_for(lambda: journal.count("work_started"), what="work")
+    child.signal(signal.SIGTERM)
+    wait_for(lambda: "stopping" in child.stderr, what="the stop")
+    child.signal_beside(signal.SIGTERM)
+    assert child.wait(2).code == 128 + signal.SIGTERM

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local_stack.blueprint import VARIABLES_FILE, optional_defaults, read_blueprint
+from local_stack.blueprint import VARIABLES_FILE, read_blueprint
 
 
 def edited(tmp_path: Path, old: str, new: str) -> Path:
@@ -38,18 +38,14 @@ def test_a_set_may_differ_from_the_shared_defaults(tmp_path: Path) -> None:
     assert counts["happy"] == 2
 
 
-def test_optional_without_default_and_required_fields_have_none() -> None:
-    text = '${map(object({a = optional(number), b = string, c = optional(string, "x, y")}))}'
-    assert optional_defaults(text) == {"c": "x, y"}
-
-
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
         ('variable "queue_receive_wait"', 'variable "queue_wait"', "queue_receive_wait"),
         ('default     = "us-west-1"', "nullable = false", "default"),
-        ("type = map(object({", "type = list(object({", r"expected map\("),
-        ("max_receive_count             = optional", "receives = optional", "receives"),
+        ("  set_defaults = {", "  defaults = {", "set_defaults"),
+        ("max_receive_count             = 2 ", "receives = 2 ", "receives"),
+        ("poison       = {}", "poison = { max_recieve_count = 5 }", "max_recieve_count"),
     ],
 )
 def test_complaint_names_what_is_wrong(tmp_path: Path, old: str, new: str, complaint: str) -> None:

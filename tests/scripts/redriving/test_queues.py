@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -20,7 +21,7 @@ from support.letters import letter
 URL = "https://sqs.us-west-1.amazonaws.com/123456789012/q"
 ARN = "arn:aws:sqs:us-west-1:123456789012:q"
 DLQ_URL, DLQ_ARN = f"{URL}-dlq", f"{ARN}-dlq"
-PAIR = Pair(URL, ARN, DLQ_URL, DLQ_ARN, 1_048_576, spends_receives=False)
+PAIR = Pair(URL, ARN, DLQ_URL, DLQ_ARN, 1_048_576, max_receives=2, spends_receives=False)
 POLICY = {"RedrivePolicy": json.dumps({"deadLetterTargetArn": DLQ_ARN, "maxReceiveCount": 2})}
 KEYS = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
 Stub = tuple[Any, Stubber]
@@ -131,6 +132,28 @@ def test_an_answer_in_parts(stub: Stub) -> None:
     }
 
 
+@pytest.mark.parametrize("looks", [1, 2, 7])
+@pytest.mark.parametrize(
+    ("source", "most", "before", "shown"),
+    [
+        (ARN, 2, 2, 2),
+        (ARN, 5, 5, 5),
+        # Without the policy that moved it only this look is known to be one.
+        *((ARN, 0, 3, None), ("arn:aws:sqs:us-west-1:123456789012:other", 2, 3, None)),
+    ],
+)
+def test_looks_into_the_dlq_are_no_receives(
+    stub: Stub, looks: int, source: str, most: int, before: int, shown: int | None
+) -> None:
+    sqs, stubber = stub
+    count = {"ApproximateReceiveCount": str(before + looks)}
+    system = {**count, "DeadLetterQueueSourceArn": source}
+    raw = {"MessageId": "m-1", "ReceiptHandle": "h-1", "Body": "body", "Attributes": system}
+    stubber.add_response("receive_message", {"Messages": [raw]})
+    (found,) = Queues(sqs, sqs, replace(PAIR, max_receives=most), 30).receive(1)
+    assert found.receives == (before + looks - 1 if shown is None else shown)
+
+
 def test_a_message_keeps_its_attributes_its_trace_and_its_group(stub: Stub) -> None:
     sqs, stubber = stub
     attributes: dict[str, Any] = {"x": {"DataType": "Binary.z", "BinaryValue": b"\0\1"}}
@@ -145,7 +168,7 @@ def test_a_message_keeps_its_attributes_its_trace_and_its_group(stub: Stub) -> N
     stubber.add_response("receive_message", {"Messages": [raw]})
     queues = Queues(sqs, sqs, PAIR, 30, clock=lambda: 100.0)
     (found,) = queues.receive(1)
-    assert (found.sent, found.receives, found.deadline) == (12, 3, 130.0)
+    assert (found.sent, found.receives, found.deadline) == (12, 2, 130.0)
     entry = {
         "Id": "0",
         "MessageBody": "body",

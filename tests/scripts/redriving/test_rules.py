@@ -10,7 +10,7 @@ import pytest
 from redriving import tag
 from redriving.filters import compiled
 from redriving.letters import NO_RECORD, Letter, Record, document
-from redriving.rules import BATCH_BYTES, Decision, Fate, Memory, Outgoing, Why, decide, packed
+from redriving.rules import Decision, Fate, Memory, Why, decide
 from support.letters import letter, rules
 from worker.message import Identity
 
@@ -170,14 +170,3 @@ def test_what_jmespath_calls_true(value: str) -> None:
 def test_what_is_no_expression(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         compiled(text)
-
-
-def test_bodies_that_are_too_large_together_go_apart() -> None:
-    half = "x" * (BATCH_BYTES // 2 - 10)
-    messages = [Outgoing(letter(half, sqs_id=f"m-{n}"), {}) for n in range(5)]
-    assert [len(group) for group in packed(messages)] == [2, 2, 1]
-    alone = [Outgoing(letter("x" * BATCH_BYTES), {})] * 2
-    assert [len(group) for group in packed(alone)] == [1, 1]
-    small = [Outgoing(letter(), {})] * 23
-    assert [len(group) for group in packed(small)] == [10, 10, 3]
-    assert not list(packed([]))

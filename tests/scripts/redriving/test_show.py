@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from redriving.letters import NO_RECORD, Record
 from redriving.rules import Decision, Fate, Why
-from redriving.show import as_json, harmless, listing, seen, summary
+from redriving.show import CHANGED, as_json, harmless, listing, seen, summary
 from redriving.tally import Tally
 from support.letters import letter
 
@@ -76,6 +76,19 @@ def test_counts_by_reason() -> None:
     assert said[1] == "       2  FAILED: rejected: x"
     for text in ("STARTED: claimed", "COMPLETED: the work is done", "not in the status table"):
         assert any(text in line for line in said), text
+
+
+def test_a_changed_payload_is_not_called_done() -> None:
+    """The claim refuses it: an id or key that stood for something else."""
+    one = letter({"id": "a", "amount": 900})
+    rows = [
+        seen(one, Record("COMPLETED", digest=digest), MOVE, 1e9)
+        for digest in ("another", one.identity.digest, "")
+    ]
+    said = list(listing(rows, dry_run=False))
+    assert f"       1  COMPLETED: {CHANGED}" in said
+    assert any(line.startswith("       2  COMPLETED: the work is done") for line in said)
+    assert [json.loads(line)["reason"] for line in as_json(rows)] == [CHANGED, "", ""]
 
 
 def test_what_came_from_another_queue_is_counted_apart() -> None:
