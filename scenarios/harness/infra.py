@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from harness.queues import Queues
@@ -39,8 +41,16 @@ INHERITED = (
     "http_proxy",
     "https_proxy",
     "no_proxy",
+    "REQUESTS_CA_BUNDLE",
 )
-ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_DYNAMODB")
+# For the local stack: no profile, no config file and no role of this machine decides anything.
+ALONE = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+FIND_SECONDS = 60.0  # for a child to find its credentials
 
 
 class SetupError(RuntimeError):
@@ -119,16 +129,19 @@ def find_target(outputs: Path | None, environ: Mapping[str, str]) -> Target:
         found = _terraform_outputs()
     region, resources = _resources(found)
     if local and not (named and environ.get("AWS_ENDPOINT_URL")):
-        access = _access(region, ANY_CREDENTIAL, ANY_CREDENTIAL) | {"AWS_ENDPOINT_URL": local}
+        environment = _inherited(environ, local=True) | ALONE | _source(region, {})
+        environment |= _keys(ANY_CREDENTIAL, ANY_CREDENTIAL) | {"AWS_ENDPOINT_URL": local}
         described = f"the local stack at {local}"
-        target = _target(described, region, resources, access, environ, local=True)
+        target = Target(
+            described, local=True, region=region, resources=resources, environment=environment
+        )
     else:
         target = _remote(region, resources, environ)
     return replace(target, settings=found.get("settings", {}).get("value", {}))
 
 
 def adopt(target: Target, environ: MutableMapping[str, str]) -> None:
-    """Make this process see AWS exactly as the children will: no profile decides by accident."""
+    """Make this process see AWS exactly as the children will."""
     for name in [name for name in environ if name.startswith("AWS_")]:
         del environ[name]
     environ.update({k: v for k, v in target.environment.items() if k.startswith("AWS_")})
@@ -141,62 +154,89 @@ def connect(target: Target) -> Clients:
 
 
 def _remote(region: str, resources: Mapping[str, Resources], environ: Mapping[str, str]) -> Target:
-    """AWS, or an endpoint that the environment names, with credentials resolved here and now."""
+    """AWS, or another endpoint, as the user's environment and config file name it.
+
+    Children get where the credentials come from, not what they are now: a long run outlives those.
+    """
     try:
         session = boto3.Session(region_name=region)
-        credentials = session.get_credentials()
-        key = credentials and credentials.get_frozen_credentials()
-        if key and key.access_key and key.secret_key:
-            access = _access(region, key.access_key, key.secret_key)
-            access |= {"AWS_SESSION_TOKEN": key.token} if key.token else {}
-        elif _on_this_machine(environ.get("AWS_ENDPOINT_URL", "")):
-            access = _access(region, ANY_CREDENTIAL, ANY_CREDENTIAL)
-        else:
-            raise SetupError(
-                "no AWS credentials found; start a local stack (make local-up) or log in"
-            )
-        access |= {k: environ[k] for k in (*ENDPOINTS, "AWS_CA_BUNDLE") if environ.get(k)}
-        endpoint = environ.get("AWS_ENDPOINT_URL", "")
-        if endpoint:
-            described = f"{endpoint} (AWS_ENDPOINT_URL)"
-        else:
+        endpoint, is_aws = _sqs_endpoint(session)
+        local = urlsplit(endpoint).hostname in THIS_MACHINE
+        environment = _inherited(environ, local=local) | _source(region, environ)
+        keys, kept = _credentials(session, environment, local=local)
+        if is_aws:
             account = session.client("sts").get_caller_identity()["Account"]
             described = f"AWS, account {account}, region {region}"
+        else:
+            named = "AWS_ENDPOINT_URL" if environ.get("AWS_ENDPOINT_URL") else "configured endpoint"
+            described = f"{endpoint} ({named})"
     except AWS_ERRORS as error:
         raise SetupError(f"AWS cannot be used: {error}") from error
-    here = urlsplit(endpoint).hostname in {"localhost", "127.0.0.1", "::1"}
-    return _target(described, region, resources, access, environ, local=here)
+    return Target(described + kept, local, region, resources, environment | keys)
 
 
-def _on_this_machine(endpoint: str) -> bool:
-    return urlsplit(endpoint).hostname in ("127.0.0.1", "localhost")
+def _sqs_endpoint(session: boto3.Session) -> tuple[str, bool]:
+    """Where SQS is asked, and whether that is AWS itself."""
+    usual_only: Any = {"ignore_configured_endpoint_urls": True}  # which the stubs do not know
+    found, usual = session.client("sqs"), session.client("sqs", config=Config(**usual_only))
+    return found.meta.endpoint_url, found.meta.endpoint_url == usual.meta.endpoint_url
 
 
-def _access(region: str, key: str, secret: str) -> dict[str, str]:
-    return {
-        "AWS_ACCESS_KEY_ID": key,
-        "AWS_SECRET_ACCESS_KEY": secret,
-        "AWS_REGION": region,
-        "AWS_DEFAULT_REGION": region,
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
+def _credentials(
+    session: boto3.Session, environment: Mapping[str, str], *, local: bool
+) -> tuple[dict[str, str], str]:
+    """Keys for children that cannot find any by themselves, else none; and words about that."""
+    found = session.get_credentials()
+    key = found and found.get_frozen_credentials()
+    if not found or not key or not key.access_key or not key.secret_key:
+        if local:
+            return _keys(ANY_CREDENTIAL, ANY_CREDENTIAL), ""
+        raise SetupError("no AWS credentials found; start a local stack (make local-up) or log in")
+    if found.method == "env" or _finds_credentials(environment):
+        return {}, ""
+    kept = ", with keys that were read once: they are not renewed"
+    return _keys(key.access_key, key.secret_key, key.token), kept
 
 
-def _target(
-    described: str,
-    region: str,
-    resources: Mapping[str, Resources],
-    access: Mapping[str, str],
-    environ: Mapping[str, str],
-    *,
-    local: bool = False,
-) -> Target:
-    inherited = {name: environ[name] for name in INHERITED if name in environ}
-    if local:
-        inherited = {k: v for k, v in inherited.items() if "proxy" not in k.lower()}
-    return Target(described, local, region, resources, {**inherited, **access})
+def _source(region: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """All that the SDK reads of the environment, in the region of the outputs.
+
+    Children run in other folders, so the paths are made absolute.
+    """
+    found = {name: value for name, value in environ.items() if name.startswith("AWS_") and value}
+    paths = [name for name in found if name.endswith("_FILE") or name == "AWS_CA_BUNDLE"]
+    found |= {name: str(Path(found[name]).expanduser().absolute()) for name in paths}
+    return found | {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+
+
+def _keys(key: str, secret: str, token: str | None = None) -> dict[str, str]:
+    session = {"AWS_SESSION_TOKEN": token} if token else {}
+    return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret} | session
+
+
+def _finds_credentials(environment: Mapping[str, str]) -> bool:
+    """Whether a child finds credentials by itself: it cannot ask for an MFA code, and what a
+    credential_process needs may not be among what it inherits."""
+    find = "import boto3; boto3.Session().get_credentials().get_frozen_credentials()"
+    try:
+        answer = subprocess.run(
+            [sys.executable, "-c", find],
+            cwd=ROOT / "consumer",
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            start_new_session=True,  # no terminal
+            timeout=FIND_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return answer.returncode == 0
+
+
+def _inherited(environ: Mapping[str, str], *, local: bool) -> dict[str, str]:
+    found = {name: environ[name] for name in INHERITED if name in environ}
+    return {k: v for k, v in found.items() if "proxy" not in k.lower()} if local else found
 
 
 def _local_endpoint(state: Path) -> str | None:
@@ -211,7 +251,7 @@ def _local_endpoint(state: Path) -> str | None:
 
 def is_ministack(endpoint: str) -> bool:
     """Whether MiniStack answers at this endpoint; no other address than this machine's is asked."""
-    if not _on_this_machine(endpoint):
+    if urlsplit(endpoint).hostname not in THIS_MACHINE:
         return False
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
