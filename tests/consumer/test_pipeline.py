@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -238,6 +239,17 @@ class TestChangedPayload:
         assert path.ledger.asked("claim") == [["a"], ["a"]]
         assert path.inbox.deleted == ["a", "a"]
         assert path.notes.of("a")[5:] == ["payload_changed", "cached", "deleted"]
+
+    def test_the_cache_tells_two_bodies_apart_that_are_one_to_older_versions(
+        self, path: Path
+    ) -> None:
+        path.run_on([path.delivery("a", body='{"a": 1}')])
+        path.ledger.claims = {"a": Claim.CHANGED}
+        same = path.delivery("a", body='{"a":1.0}')
+        changed = replace(path.delivery("a", body='{"a": 2}'), digest=same.digest)
+        path.run_on([same, changed])
+        assert path.ledger.asked("claim") == [["a"], ["a"]]
+        assert path.inbox.deleted == ["a", "a"]
 
     def test_of_two_bodies_in_one_batch_the_second_is_left(self, path: Path) -> None:
         def claim(messages: Sequence[Message]) -> list[Claim]:
