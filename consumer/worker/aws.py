@@ -116,8 +116,12 @@ def is_passing(error: BaseException) -> bool:
 
 
 def is_throttling(error: BaseException) -> bool:
-    """Whether AWS refused a call because it was asked too fast."""
-    return isinstance(error, ClientError) and error.response["Error"].get("Code") in THROTTLED
+    """Whether AWS refused a call, or an item of a transaction, because it was asked too fast."""
+    if not isinstance(error, ClientError):
+        return False
+    answer: Any = error.response
+    items = [one for one in answer.get("CancellationReasons", ()) if one]
+    return not THROTTLED.isdisjoint({one.get("Code") for one in (answer["Error"], *items)})
 
 
 def has_capacity(answer: Any) -> bool:

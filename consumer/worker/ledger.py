@@ -8,13 +8,10 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from . import aws
 from .message import Message, is_same_body
-from .ports import Claim, Completion, LedgerDown
+from .ports import Claim, Completion
 from .rows import Rows
 from .statements import Statement, Statements
 from .writes import Outcome, Refused, Row, Unsettled, Write, Writer, Written
@@ -43,7 +40,6 @@ class DynamoLedger:
         joining: Callable[[Message], Sequence[Write]] = lambda _message: (),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._dynamodb = dynamodb
         self._writer = Writer(dynamodb)
         self._rows = Rows(*tables, clock)
         self._transactional = transactional
@@ -54,14 +50,12 @@ class DynamoLedger:
     def probe(self) -> None:
         """Learn whether both tables can be written to, and how, by calls that write nothing.
 
-        A refusal is the good answer; a read would pass with a role that may not write.
+        A refusal is the only good answer, to a transaction and to each single write: a read would
+        pass with a role that may not write, and a success means that conditions are ignored.
         """
-        items: Any = self._rows.probe()
-        try:
-            self._dynamodb.transact_write_items(TransactItems=items)
-        except (ClientError, BotoCoreError) as error:
-            if not _is_refusal(error):
-                raise aws.down_by(error, LedgerDown) from error
+        writes = self._rows.probe()
+        for part in (writes, *([write] for write in writes)):
+            self._writer.expect_refusal(part)
         if self._statements:
             self._statements.probe(self._rows.probe_statement())
 
@@ -259,10 +253,3 @@ def _text(row: Row, name: str) -> str:
 
 def _number(row: Row, name: str, default: float) -> float:
     return float(row.get(name, {}).get("N", default))
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Whether a transaction was cancelled by its conditions, or by another that is under way."""
-    answer: Any = error.response if isinstance(error, ClientError) else {}
-    codes = {reason.get("Code", "None") for reason in answer.get("CancellationReasons", ())}
-    return bool(codes) and codes <= {"ConditionalCheckFailed", "TransactionConflict", "None"}

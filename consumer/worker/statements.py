@@ -10,8 +10,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
+from . import aws
 from .ports import LedgerDown
 
 if TYPE_CHECKING:
@@ -66,13 +67,14 @@ class Statements:
         Never raises: whether the tables are down is for a probe of conditional writes to find.
         """
         try:
-            (outcome,) = self._outcomes([impossible])
+            (code,) = self._errors([impossible])
         except LedgerDown as error:
-            outcome = str(error)
-        if outcome == _AS_IT_MUST:
+            code = str(error)
+        if code == _AS_IT_MUST:
             self._usable = True
         else:
-            self._give_up(outcome or "a condition that cannot hold was not looked at")
+            ignored = "the store ignored a condition that cannot hold"
+            self._give_up(ignored if code is None else code)
 
     def execute(self, statements: Sequence[Statement]) -> list[bool]:
         """Whether each has happened, in order; False also where that is not known.
@@ -81,25 +83,33 @@ class Statements:
         """
         if not self._usable:
             return [False] * len(statements)
-        outcomes = self._outcomes(statements)
-        if _FORBIDDEN.intersection(outcomes) or set(outcomes) == {_MALFORMED}:
-            self._give_up(", ".join(sorted(set(outcomes) - {""})))
-        return [not outcome for outcome in outcomes]
+        codes = self._errors(statements)
+        if _FORBIDDEN.intersection(codes) or set(codes) == {_MALFORMED}:
+            self._give_up(", ".join(sorted({code for code in codes if code})))
+        return [code is None for code in codes]
 
-    def _outcomes(self, statements: Sequence[Statement]) -> list[str]:
-        """The code of each one's error; empty where it has happened. An error of the call as a
+    def _errors(self, statements: Sequence[Statement]) -> list[str | None]:
+        """The code of each one's error; None where it has happened. An error of the call as a
         whole is everyone's: whether the tables are down is for the conditional writes to find."""
-        request: Any = list(statements)
-        try:
-            answer = self._dynamodb.batch_execute_statement(
-                Statements=request, ReturnConsumedCapacity="TOTAL"
+
+        def answers_all(answer: Any) -> bool:
+            """A statement that has happened consumes capacity; AWS does not say that a refused one
+            does."""
+            found = answer.get("Responses", [])
+            return (
+                len(found) == len(statements)
+                and all(isinstance(one, dict) for one in found)
+                and (aws.has_capacity(answer) or all("Error" in one for one in found))
             )
+
+        request = {"Statements": list(statements), "ReturnConsumedCapacity": "TOTAL"}
+        try:
+            method = self._dynamodb.batch_execute_statement
+            answer = aws.call(method, request, answers_all, LedgerDown)
         except ClientError as error:
-            return [error.response["Error"]["Code"]] * len(statements)
-        except BotoCoreError as error:
-            raise LedgerDown(str(error)) from error
-        outcomes = [one.get("Error", {}).get("Code", "") for one in answer["Responses"]]
-        return outcomes if len(outcomes) == len(statements) else ["no outcomes"] * len(statements)
+            return [error.response["Error"].get("Code", "")] * len(statements)
+        found = answer["Responses"]
+        return [one["Error"].get("Code", "") if "Error" in one else None for one in found]
 
     def _give_up(self, reason: str) -> None:
         if self._usable:

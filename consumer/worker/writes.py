@@ -1,17 +1,20 @@
 """Puts conditional writes into as few DynamoDB calls as possible and answers for each message.
 
-It knows how a call can be refused, conflict, fail or get lost, and nothing of what is written.
+It knows how a call can be refused, throttled, conflict, fail or get lost, and nothing of what is
+written.
 """
 
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
+from . import aws
 from .message import Message
 from .ports import LedgerDown
 
@@ -22,8 +25,10 @@ Row = Mapping[str, Any]
 Write = dict[str, dict[str, Any]]
 """One item of TransactWriteItems: {"Update": {...}} or {"Put": {...}}."""
 
-_PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
-"""Reasons that go away by themselves; the condition was not even looked at (quirk 10)."""
+_CONFLICT = "TransactionConflict"
+_IN_PROGRESS = "TransactionInProgressException"
+_PASSING = aws.THROTTLED | {_CONFLICT, _IN_PROGRESS}
+"""Reasons that go away by themselves; DynamoDB did not look at the condition (quirks 10, 17)."""
 
 _TRIES = 6
 _FIRST_PAUSE = 0.05
@@ -71,22 +76,45 @@ class Writer:
         """The outcome of each group, in order.
 
         One call where all goes well. What is refused is answered and the rest tried again without
-        it; what conflicts is tried again after a pause, so that it holds nobody up. Raises
-        LedgerDown where the table as a whole does not answer: what was in that call may have
-        happened.
+        it; what conflicts or is throttled is tried again after a pause, so that it holds nobody up.
+        Raises LedgerDown where the table as a whole does not answer, or goes on to throttle: what
+        was in that call may have happened, and a second `settle` of the same groups finds it.
         """
         outcomes: dict[int, Outcome] = {}
         waiting = list(range(len(groups)))
         for attempt in range(_TRIES):
+            self._pause_before(attempt)
             waiting = self._settle_once(groups, waiting, outcomes)
             if not waiting:
                 break
-            if attempt < _TRIES - 1:
-                pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)
-                self._sleep(random.uniform(0, pause))
-        for index in waiting:
-            outcomes[index] = Unsettled(f"conflicts after {_TRIES} tries")
+        _raise_unless_conflicts(outcomes[index] for index in waiting)
         return [outcomes[index] for index in range(len(groups))]
+
+    def expect_refusal(self, writes: list[Write]) -> None:
+        """Raises LedgerDown unless DynamoDB refuses these writes, whose conditions cannot hold.
+
+        A conflict says nothing about conditions, so it is tried again.
+        """
+        conflict: ClientError | None = None
+        for attempt in range(_TRIES):
+            self._pause_before(attempt)
+            try:
+                self._send(writes)
+            except ClientError as error:
+                outcomes = self._explain(error, [writes])
+                if outcomes and isinstance(outcomes[0], Refused):
+                    return
+                if outcomes != [Unsettled(_CONFLICT)]:
+                    raise aws.down_by(error, LedgerDown) from error
+                conflict = error
+            else:
+                raise LedgerDown(_ignored(writes), passing=False)
+        raise LedgerDown(f"the probe still conflicts after {_TRIES} tries") from conflict
+
+    def _pause_before(self, attempt: int) -> None:
+        if attempt:
+            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (attempt - 1))
+            self._sleep(random.uniform(0, pause))
 
     def _settle_once(
         self,
@@ -94,22 +122,16 @@ class Writer:
         now: list[int],
         outcomes: dict[int, Outcome],
     ) -> list[int]:
-        """Settle what can be settled without a pause; returns the groups that conflicted."""
-        conflicted: list[int] = []
+        """Settle what can be settled without a pause; returns the groups to try again after one."""
+        waiting: list[int] = []
         while now:
             found = self._call([groups[index][1] for index in now])
             if found is None:
-                return conflicted + self._one_by_one(groups, now, outcomes)
-            for index, outcome in zip(now, found, strict=True):
-                if isinstance(outcome, Unsettled) and outcome.reason in _PASSING:
-                    conflicted.append(index)
-                elif outcome is not _UNTOUCHED:
-                    outcomes[index] = outcome
-            again = [i for i, outcome in zip(now, found, strict=True) if outcome is _UNTOUCHED]
-            if len(again) == len(now):  # cancelled without a reason: nothing to leave out
-                return conflicted + again
-            now = again
-        return conflicted
+                return waiting + self._one_by_one(groups, now, outcomes)
+            outcomes.update(zip(now, found, strict=True))
+            waiting += [index for index in now if _is_passing(outcomes[index])]
+            now = [index for index in now if outcomes[index] is _UNTOUCHED]
+        return waiting
 
     def _one_by_one(
         self,
@@ -128,57 +150,83 @@ class Writer:
     def _call(self, writes: list[list[Write]]) -> list[Outcome] | None:
         """One call for all; None where DynamoDB calls it malformed."""
         try:
-            if len(writes) == 1 and len(writes[0]) == 1:
-                self._write_one(writes[0][0])
-            else:
-                items: Any = [write for group in writes for write in group]
-                self._dynamodb.transact_write_items(
-                    TransactItems=items, ReturnConsumedCapacity="TOTAL"
-                )
+            self._send([write for group in writes for write in group])
         except ClientError as error:
             return self._explain(error, writes)
-        except BotoCoreError as error:
-            raise LedgerDown(str(error)) from error
         return [Written() for _ in writes]
 
-    def _write_one(self, write: Write) -> None:
+    def _send(self, items: list[Write]) -> None:
         """A single write needs no transaction, which would cost twice the units (quirk 10)."""
-        (kind, request), *_ = write.items()
-        call: Any = {"Update": self._dynamodb.update_item, "Put": self._dynamodb.put_item}[kind]
-        call(**request, ReturnConsumedCapacity="TOTAL")
+        method: Any = self._dynamodb.transact_write_items
+        request: dict[str, Any] = {"TransactItems": items}
+        if len(items) == 1:
+            ((kind, request),) = items[0].items()
+            method = {"Update": self._dynamodb.update_item, "Put": self._dynamodb.put_item}[kind]
+        request = {**request, "ReturnConsumedCapacity": "TOTAL"}
+        aws.call(method, request, aws.has_capacity, LedgerDown)
 
     def _explain(self, error: ClientError, writes: list[list[Write]]) -> list[Outcome] | None:
-        code = error.response["Error"]["Code"]
+        """What an error says of each group; raises LedgerDown where it does not say that."""
         answer: Any = error.response
-        if code == "ConditionalCheckFailedException":
-            return [Refused((answer.get("Item", {}),))]
-        if code == "TransactionCanceledException":
-            return _by_group(answer.get("CancellationReasons", []), writes)
-        if code == "TransactionConflictException":
-            return [Unsettled("TransactionConflict")]
+        code = answer["Error"].get("Code")
+        is_single = sum(map(len, writes)) == 1
         if code == "ValidationException":
             return None
-        raise LedgerDown(str(error)) from error
+        if code == _IN_PROGRESS:
+            return [Unsettled(code) for _ in writes]
+        if is_single and code == "ConditionalCheckFailedException":
+            return [Refused((answer.get("Item", {}),))]
+        if is_single and code == "TransactionConflictException":
+            return [Unsettled(_CONFLICT)]
+        if not is_single and code == "TransactionCanceledException":
+            found = _by_group(answer.get("CancellationReasons", []), writes)
+            if found:
+                return found
+        raise aws.down_by(error, LedgerDown) from error
 
 
 _UNTOUCHED = Written()
 """Stands for 'nothing wrong with this one': a cancelled transaction wrote nothing, so try again."""
 
 
-def _by_group(reasons: list[dict[str, Any]], writes: list[list[Write]]) -> list[Outcome]:
-    outcomes: list[Outcome] = []
-    position = 0
-    for group in writes:
-        outcomes.append(_of_group(reasons[position : position + len(group)]))
-        position += len(group)
-    return outcomes
+def _is_passing(outcome: Outcome) -> bool:
+    return isinstance(outcome, Unsettled) and outcome.reason in _PASSING
+
+
+def _raise_unless_conflicts(outcomes: Iterable[Outcome]) -> None:
+    """A conflict that stays is the matter of its message, anything else that of the table."""
+    reasons = {outcome.reason for outcome in outcomes if isinstance(outcome, Unsettled)}
+    reasons.discard(_CONFLICT)
+    if reasons:
+        throttled = not reasons.isdisjoint(aws.THROTTLED)
+        text = f"{', '.join(sorted(reasons))} after {_TRIES} tries"
+        raise LedgerDown(text, throttled=throttled)
+
+
+def _ignored(writes: list[Write]) -> str:
+    """What to say of a store that accepts writes whose conditions cannot hold."""
+    tables = sorted({request["TableName"] for write in writes for request in write.values()})
+    return (
+        "the store accepted a write whose condition cannot hold; it ignores conditions and would "
+        "let effects happen twice, so it cannot be used; delete the row with message_id 'probe' "
+        f"from {', '.join(tables)} if it is there now"
+    )
+
+
+def _by_group(reasons: list[Any], writes: list[list[Write]]) -> list[Outcome] | None:
+    """None where the reasons are not one for each item, or none of them says anything."""
+    if len(reasons) != sum(map(len, writes)) or not all(isinstance(r, dict) for r in reasons):
+        return None
+    rest = iter(reasons)
+    outcomes = [_of_group(list(islice(rest, len(group)))) for group in writes]
+    return outcomes if any(outcome is not _UNTOUCHED for outcome in outcomes) else None
 
 
 def _of_group(reasons: list[dict[str, Any]]) -> Outcome:
     codes = [reason.get("Code", "None") for reason in reasons]
-    passing = next((code for code in codes if code in _PASSING), None)
+    passing = _PASSING.intersection(codes)
     if passing:
-        return Unsettled(passing)
+        return Unsettled(next(iter(passing - {_CONFLICT}), _CONFLICT))
     if "ConditionalCheckFailed" in codes:
         return Refused(
             tuple(

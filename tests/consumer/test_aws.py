@@ -6,7 +6,7 @@ import pytest
 from botocore import exceptions as sdk
 from botocore.exceptions import ClientError
 
-from support.doubles import ScriptedDynamo
+from support.doubles import ScriptedDynamo, cancelled, refusal
 from worker import aws
 from worker.ports import InboxDown, LedgerDown
 
@@ -87,6 +87,10 @@ def test_an_error_that_quotes_a_credential_is_told_without_it() -> None:
         (refused("AccessDeniedException"), False, False),
         (refused("ResourceNotFoundException"), False, False),
         (refused("ExpiredTokenException"), False, False),
+        (cancelled("None", "ThrottlingError"), True, True),
+        (cancelled("ProvisionedThroughputExceeded", "ConditionalCheckFailed"), True, True),
+        (cancelled("ConditionalCheckFailed", "None"), False, False),
+        (refusal("TransactionCanceledException", CancellationReasons=[None]), False, False),
     ],
 )
 def test_a_refusal_passes_or_stays(error: ClientError, passing: bool, throttled: bool) -> None:

@@ -956,15 +956,26 @@ class TestFail:
 
 
 class TestProbe:
-    def test_it_writes_to_both_tables_in_one_call(
+    def test_it_writes_to_both_tables_in_every_way_that_messages_are_written(
         self, tables: Tables, ledger: DynamoLedger
     ) -> None:
         ledger.probe()
-        ((name, request),) = tables.dynamo.calls
-        assert name == "transact_write_items"
-        writes = [next(iter(item.values())) for item in request["TransactItems"]]
+        assert tables.dynamo.names == ["transact_write_items", "update_item", "put_item"]
+        (_, both), (_, update), (_, put) = tables.dynamo.calls
+        writes = [next(iter(item.values())) for item in both["TransactItems"]]
         assert [write["TableName"] for write in writes] == [tables.status, tables.completed]
-        assert [list(item) for item in request["TransactItems"]] == [["Update"], ["Put"]]
+        assert [update["TableName"], put["TableName"]] == [tables.status, tables.completed]
+        assert [list(item) for item in both["TransactItems"]] == [["Update"], ["Put"]]
+
+    @pytest.mark.parametrize("position", [0, 1, 2])
+    def test_a_store_that_ignores_conditions_is_refused(
+        self, tables: Tables, position: int
+    ) -> None:
+        """In transactions, in updates or in puts alone."""
+        tables.dynamo.then(*[None] * position, {"ConsumedCapacity": [{"CapacityUnits": 2.0}]})
+        with pytest.raises(LedgerDown, match="ignores conditions") as caught:
+            tables.ledger(transactional=True).probe()
+        assert not caught.value.passing
 
     @pytest.mark.parametrize("is_there", [True, False])
     def test_whatever_is_there_it_writes_nothing(self, tables: Tables, *, is_there: bool) -> None:
@@ -985,11 +996,12 @@ class TestProbe:
             ("ConditionalCheckFailed", "TransactionConflict"),
         ],
     )
-    def test_a_refusal_or_a_conflict_says_that_it_is_up(
+    def test_a_refusal_says_that_it_is_up_and_after_a_conflict_it_is_asked_again(
         self, tables: Tables, codes: tuple[str, ...]
     ) -> None:
         tables.dynamo.then(cancelled(*codes))
         tables.ledger(transactional=True).probe()
+        assert len(tables.dynamo.calls) == 3 + ("TransactionConflict" in codes)
 
     @pytest.mark.parametrize(
         "error",
@@ -1002,7 +1014,7 @@ class TestProbe:
             refusal("ThrottlingException"),
             refusal("InternalServerError"),
             refusal("TransactionCanceledException"),
-            cancelled("ConditionalCheckFailed", "ValidationError"),
+            cancelled("None", "ValidationError"),
             cancelled("ThrottlingError", "None"),
         ],
         ids=str,

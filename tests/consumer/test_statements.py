@@ -15,7 +15,7 @@ HERE = {"message_id": {"S": "o'clock \"; --"}, "claim": {"S": "c"}}
 def answer(*codes: str | None) -> dict[str, Any]:
     """An answer to a batch, with an error for each code."""
     errors = [{"Error": {"Code": code, "Message": "no"}} if code else {} for code in codes]
-    return {"Responses": errors}
+    return {"Responses": errors, "ConsumedCapacity": [{"CapacityUnits": 1.0}]}
 
 
 def some(count: int) -> list[Statement]:
@@ -55,12 +55,13 @@ def test_each_statement_has_its_own_outcome() -> None:
     [
         answer("ThrottlingError", None),
         answer("DuplicateItem", "ValidationError"),
-        answer(None),
-        answer(),
+        {"Responses": [{"Error": {}}, {"Error": {"Code": "DuplicateItem"}}]},
+        {"Responses": [{"Error": {"Message": "no"}}, {}], "ConsumedCapacity": [{"x": 1}]},
         refusal("InternalServerError"),
         refusal("ThrottlingException"),
         refusal("RequestLimitExceeded"),
         refusal("ResourceNotFoundException"),
+        refusal(""),
     ],
 )
 def test_what_may_pass_is_left_to_others_for_once(trouble: Any, caplog: Any) -> None:
@@ -117,8 +118,22 @@ def test_a_probe_wants_the_refusal_of_its_condition_and_nothing_else(
     assert len(dynamo.calls) == len(caplog.messages) == 1
 
 
-@pytest.mark.parametrize("error", [no_answer(), NoCredentialsError()])
-def test_no_answer_is_a_ledger_that_is_down(error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        no_answer(),
+        NoCredentialsError(),
+        {},
+        {"Responses": []},
+        answer(None),
+        answer(None, None, None),
+        {"Responses": [{}, {}]},
+        {"Responses": [{}, {"Error": {"Code": "DuplicateItem"}}]},
+        {"Responses": [{}, None], "ConsumedCapacity": [{"CapacityUnits": 1.0}]},
+    ],
+    ids=str,
+)
+def test_no_answer_is_a_ledger_that_is_down(error: Any) -> None:
     dynamo = ScriptedDynamo(error, answer(None, None))
     statements = Statements(dynamo)  # type: ignore[arg-type]
     with pytest.raises(LedgerDown):

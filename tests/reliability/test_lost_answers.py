@@ -25,7 +25,7 @@ LOST = {
         1,
         {"operation": "TransactWriteItems", "body": IN_BATCH.format("attempts")},
     ),
-    "plain gate": ("0", 1, 1, {"operation": "PutItem"}),
+    "plain gate": ("0", 1, 1, {"operation": "PutItem", "body": "Item.message_id.S != 'probe'"}),
     "plain status": ("0", 1, 1, {"operation": "UpdateItem", "body": STATUS}),
     "grouped gates": ("0", 5, 5, {"operation": "TransactWriteItems", "body": GATES}),
     "grouped status": (
