@@ -207,7 +207,14 @@ def _loop(
     limit = settings.heartbeat_limit_seconds if settings.heartbeat_seconds else LONGEST_VISIBILITY
     bounds = Bounds(facts.visibility, limit, facts.max_receives)
     holdings = Holdings(inbox, bounds, journal, tally)
-    outage = Outage(stopping, journal)
+    turnstile = Turnstile(
+        lanes=settings.concurrency,
+        batch=settings.max_messages,
+        wait=settings.wait_time_seconds,
+        limit=settings.message_limit,
+        idle_timeout=settings.idle_timeout_seconds,
+    )
+    outage = Outage(stopping, journal, turnstile.slow_start)
     patient = PatientLedger(ports.way.telling(ledger), outage, bounds)
     ports.way.outlasting(patient.outlast)
     pipeline = Pipeline(
@@ -219,13 +226,6 @@ def _loop(
         journal=journal,
         tally=tally,
         commit_batch=settings.commit_batch,
-    )
-    turnstile = Turnstile(
-        lanes=settings.concurrency,
-        batch=settings.max_messages,
-        wait=settings.wait_time_seconds,
-        limit=settings.message_limit,
-        idle_timeout=settings.idle_timeout_seconds,
     )
     parts = Parts(
         inbox=inbox,

@@ -97,8 +97,7 @@ class Lane:
     def turn(self) -> bool:
         """Receive once and see it through; False once receiving has ended."""
         parts = self._parts
-        if parts.outage.await_up(parts.ledger.probe, lambda: parts.turnstile.stopped is not None):
-            parts.turnstile.slow_start()
+        parts.outage.await_up(parts.ledger.probe, lambda: parts.turnstile.stopped is not None)
         if parts.pipeline.deletes.open > BACKLOG and parts.turnstile.stopped is None:
             parts.stopping.wait(_DUE)
             return True
@@ -268,7 +267,7 @@ class Loop:
                 if time.monotonic() >= beat:
                     beat = time.monotonic() + self._beat
                     self._parts.holdings.extend()
-                elif self._beat or self._parts.outage.is_down:
+                elif self._beat or self._parts.outage.is_holding:
                     self._parts.holdings.keep()
             except Exception:
                 log.exception("a heartbeat failed; the next one comes")

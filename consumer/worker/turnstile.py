@@ -2,13 +2,22 @@
 
 Each lane receives for itself and so never takes more than it can start at once. What is shared is
 only the permission: many receives at a time while the queue is full, one long poll while it is
-empty, none once a limit, an idle time or a stop is reached.
+empty, none once a limit, an idle time or a stop is reached. After throttling there is also a pace,
+in messages a second: half of what was received before, then more in equal steps (additive increase,
+multiplicative decrease), so that the tables are not driven into throttling again and again.
 """
 
 import math
 import time
 from dataclasses import dataclass
 from threading import Condition
+
+MEASURED_SECONDS = 5.0
+"""A message received so long ago counts half in the pace that is measured before throttling."""
+REGAINED_SECONDS = 15.0
+"""After so long the pace is what it was before throttling, and it goes on growing as fast."""
+SLOWEST = 0.5
+"""Messages a second; slower than that is left to the waiting for the ledger itself."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +49,23 @@ class Turnstile:
         self._open = 0
         self._busy = 0
         self._active_at = time.monotonic()
+        self._halved = math.inf  # messages a second after the last throttling
+        self._halved_at = 0.0
+        self._next_at = 0.0  # no receive before
+        self._recent = 0.0  # messages received, those of MEASURED_SECONDS ago count half
+        self._recent_at = 0.0
         self.stopped: str | None = None
 
     def enter(self) -> Permit | None:
         """Wait for a turn to receive; None once receiving has ended."""
         with self._changed:
-            while self.stopped is None and (self._open >= self._width or self._left < 1):
-                self._changed.wait()
+            while self.stopped is None and not self._may_enter():
+                pause = self._next_at - time.monotonic()
+                self._changed.wait(pause if pause > 0 else None)
             if self.stopped is not None:
                 return None
             self._open += 1
-            limit = int(min(self._cap, self._left))
+            limit = int(min(self._cap, self._left, max(1.0, self._pace())))
             self._left -= limit
             return Permit(limit, self._patience())
 
@@ -63,6 +78,8 @@ class Turnstile:
                 self._busy += 1
                 self._active_at = time.monotonic()
                 self._cap = min(self._batch, self._cap * 2)
+                self._next_at = max(self._next_at, time.monotonic()) + received / self._pace()
+                self._measure(received)
             if received == permit.limit:
                 self._width = min(self._lanes, self._width + 1)
             elif not received:
@@ -82,17 +99,36 @@ class Turnstile:
             self._active_at = time.monotonic()
             self._settle()
 
-    def slow_start(self) -> None:
-        """After an outage: one lane with one message, doubling from there."""
+    def slow_start(self, *, throttled: bool) -> None:
+        """After an outage: one lane with one message, doubling from there, up to half of the former
+        pace where the ledger was throttled."""
         with self._changed:
             self._width = self._cap = 1
             self._active_at = time.monotonic()
+            if throttled:
+                measured = self._recent * math.log(2) / MEASURED_SECONDS
+                self._halved = max(SLOWEST, min(measured, self._pace()) / 2)
+                self._halved_at = time.monotonic()
 
     def close(self, reason: str) -> None:
         """End receiving for every lane; the first reason stands."""
         with self._changed:
             self.stopped = self.stopped or reason
             self._changed.notify_all()
+
+    def _may_enter(self) -> bool:
+        has_turn = self._open < self._width and self._left >= 1
+        return has_turn and time.monotonic() >= self._next_at
+
+    def _pace(self) -> float:
+        """Messages a second that may be received now; infinite where nothing was ever throttled."""
+        return self._halved * (1 + (time.monotonic() - self._halved_at) / REGAINED_SECONDS)
+
+    def _measure(self, received: int) -> None:
+        """Count what was received lately, less the longer ago it was."""
+        now = time.monotonic()
+        faded = math.pow(0.5, (now - self._recent_at) / MEASURED_SECONDS)
+        self._recent, self._recent_at = self._recent * faded + received, now
 
     def _patience(self) -> int:
         """Seconds to wait: not far past the idle time, so that its end is noticed when it comes."""

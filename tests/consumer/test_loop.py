@@ -55,10 +55,10 @@ class Consumer:
         bounds = Bounds(30)
         self.holdings = Holdings(self.inbox, bounds, self.notes, self.tally)  # type: ignore[arg-type]
         self.deletes = Deletes(self.inbox, self.holdings, self.notes, self.tally)  # type: ignore[arg-type]
-        self.outage = Outage(self.stopping, self.notes)  # type: ignore[arg-type]
         self.work: dict[str, Callable[[], object]] = {}
         settings = {"lanes": 1, "batch": 10, "wait": 10, "limit": 0, "idle_timeout": 0, **turnstile}
         self.turnstile = Turnstile(**settings)  # type: ignore[arg-type]
+        self.outage = Outage(self.stopping, self.notes, self.turnstile.slow_start)  # type: ignore[arg-type]
         patient = PatientLedger(self.ledger, self.outage, bounds)
         pipeline = Pipeline(
             ledger=patient,
@@ -197,7 +197,7 @@ class TestTurn:
     def test_after_an_outage_it_starts_with_one_message(self) -> None:
         consumer = Consumer([a_message("a")])
         consumer.outage._note_down(LedgerDown("down"))
-        consumer.outage._pause = lambda in_vain: None  # type: ignore[method-assign]
+        consumer.outage._pause = lambda *_: None  # type: ignore[method-assign]
         assert consumer.lane().turn()
         assert consumer.inbox.asked[0][0] == 1
         assert len(consumer.ledger.asked("probe")) == 3
@@ -218,13 +218,14 @@ class TestTurn:
         consumer.outage._note_up()
         consumer.turnstile.enter = enter  # type: ignore[method-assign]
         assert lane.turn()
-        assert consumer.inbox.asked == [(10, 10)]  # the permit that was given back
+        assert consumer.inbox.asked == [(1, 10)]  # every outage ends in a slow start
+        assert consumer.turnstile._left == 9  # the permit was given back
 
     def test_while_the_ledger_is_down_the_end_of_receiving_ends_a_lane(self) -> None:
         consumer = Consumer([a_message("a")])
         consumer.ledger.down = {"probe"}
         consumer.outage._note_down(LedgerDown("down"))
-        consumer.outage._pause = lambda in_vain: consumer.turnstile.close("signal")  # type: ignore[method-assign]
+        consumer.outage._pause = lambda *_: consumer.turnstile.close("signal")  # type: ignore[method-assign]
         assert not consumer.lane().turn()
         assert consumer.ledger.calls == []
         assert consumer.inbox.asked == []
@@ -466,7 +467,7 @@ class TestLoop:
             assert wait_until(lambda: consumer.inbox.released)
 
         consumer.work["a"] = work
-        consumer.outage._pause = lambda in_vain: consumer.ledger.down.clear()  # type: ignore[method-assign]
+        consumer.outage._pause = lambda *_: consumer.ledger.down.clear()  # type: ignore[method-assign]
         assert loop.run() == "signal"
         assert consumer.inbox.deleted == ["a"]
         assert consumer.inbox.released == ["b"]

@@ -24,8 +24,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
 
 @pytest.fixture
 def make(clock: FakeTime, monkeypatch: pytest.MonkeyPatch) -> Make:
-    def would_block() -> None:
-        raise WouldBlock
+    def would_block(pause: float | None) -> None:
+        if pause is None:
+            raise WouldBlock
+        clock.now += pause
 
     def turnstile(**given: float) -> Turnstile:
         settings = {"lanes": 4, "batch": 10, "wait": 20, "limit": 0, "idle_timeout": 0, **given}
@@ -99,9 +101,15 @@ class TestWidth:
 
 
 class TestSlowStart:
-    def test_after_an_outage_it_is_one_message_and_doubles(self, make: Make) -> None:
+    @pytest.mark.parametrize("throttled", [False, True])
+    def test_after_an_outage_it_is_one_message_and_doubles(
+        self, make: Make, clock: FakeTime, throttled: bool
+    ) -> None:
         turnstile = make()
-        turnstile.slow_start()
+        for _ in range(20):
+            turnstile.leave(enter(turnstile), 10)
+            clock.now += 0.1
+        turnstile.slow_start(throttled=throttled)
         limits = []
         for _ in range(6):
             permit = enter(turnstile)
@@ -111,9 +119,87 @@ class TestSlowStart:
 
     def test_an_empty_queue_does_not_raise_it(self, make: Make) -> None:
         turnstile = make()
-        turnstile.slow_start()
+        turnstile.slow_start(throttled=False)
         turnstile.leave(enter(turnstile), 0)
         assert enter(turnstile).limit == 1
+
+
+class TestPace:
+    """Messages a second: free until the tables throttle, then halved, then more in equal steps."""
+
+    @staticmethod
+    def received_in(turnstile: Turnstile, clock: FakeTime, seconds: float) -> int:
+        """How many messages a full queue brings, if nothing but the turnstile takes time."""
+        until, count = clock.now + seconds, 0
+        while True:
+            permit = enter(turnstile)
+            if clock.now >= until:
+                turnstile.leave(permit, 0)
+                return count
+            count += permit.limit
+            turnstile.leave(permit, permit.limit)
+            turnstile.finished()
+            clock.now += 0.001
+
+    @staticmethod
+    def at(turnstile: Turnstile, clock: FakeTime, pace: float, seconds: float) -> None:
+        """Receive at this pace for so long."""
+        for _ in range(round(seconds * pace / 10)):
+            turnstile.leave(enter(turnstile), 10)
+            turnstile.finished()
+            clock.now += 10 / pace
+
+    def test_without_throttling_there_is_none(self, make: Make, clock: FakeTime) -> None:
+        turnstile = make()
+        assert self.received_in(turnstile, clock, 1) > 5000
+        turnstile.slow_start(throttled=False)
+        assert self.received_in(turnstile, clock, 1) > 5000
+
+    def test_throttling_halves_it_and_it_grows_by_equal_steps(
+        self, make: Make, clock: FakeTime
+    ) -> None:
+        turnstile = make()
+        self.at(turnstile, clock, pace=100, seconds=60)
+        turnstile.slow_start(throttled=True)
+        counts = [self.received_in(turnstile, clock, 5) for _ in range(6)]
+        #      50 a second at first, 100 after 15 s, 150 after 30 s
+        assert counts == pytest.approx([290, 375, 460, 545, 630, 715], rel=0.15)
+
+    def test_time_without_receives_does_not_lower_it(self, make: Make, clock: FakeTime) -> None:
+        """Nothing is received while the ledger is throttled, however long that is."""
+        turnstile = make()
+        self.at(turnstile, clock, pace=100, seconds=60)
+        clock.now += 100
+        turnstile.slow_start(throttled=True)
+        assert self.received_in(turnstile, clock, 5) > 200
+
+    def test_throttling_again_and_again_halves_it_each_time(
+        self, make: Make, clock: FakeTime
+    ) -> None:
+        turnstile = make()
+        self.at(turnstile, clock, pace=100, seconds=60)
+        counts = []
+        for _ in range(3):
+            turnstile.slow_start(throttled=True)
+            counts.append(self.received_in(turnstile, clock, 2))
+        assert counts[0] > 1.5 * counts[1] > 2 * counts[2] > 0
+
+    def test_it_never_falls_to_nothing(self, make: Make, clock: FakeTime) -> None:
+        turnstile = make()
+        for _ in range(20):
+            turnstile.slow_start(throttled=True)
+        assert self.received_in(turnstile, clock, 10) >= 5
+
+    def test_a_receive_asks_for_no_more_than_a_second_of_it(
+        self, make: Make, clock: FakeTime
+    ) -> None:
+        turnstile = make()
+        for _ in range(20):
+            turnstile.slow_start(throttled=True)
+        for _ in range(4):
+            permit = enter(turnstile)
+            assert permit.limit == 1
+            turnstile.leave(permit, 1)
 
 
 class TestLimit:
@@ -207,7 +293,7 @@ class TestIdle:
     def test_an_outage_is_not_idleness(self, make: Make, clock: FakeTime) -> None:
         turnstile = make(idle_timeout=5)
         clock.now += 60
-        turnstile.slow_start()
+        turnstile.slow_start(throttled=False)
         turnstile.leave(enter(turnstile), 0)
         assert turnstile.stopped is None
 
