@@ -1,4 +1,4 @@
-"""A loopback endpoint in front of the local stack that answers DynamoDB calls itself, or in part.
+"""A loopback endpoint in front of the local stack that may answer DynamoDB calls itself.
 
 `Throttle` answers as a table does that is written to too fast: one code per item of a transaction,
 per statement of a batch, or of a single write (API_TransactWriteItems, API_BatchStatementError and
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 import threading
 import time
 from collections import Counter
@@ -35,10 +36,9 @@ class Endpoint:
 
     def __init__(self, upstream: str, answer: Answer) -> None:
         kind = type("Handler", (_Handler,), {"upstream": urlsplit(upstream).netloc})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), kind)
+        self._server.owner = self
         self.answer = answer
-        self._server.owner = self  # type: ignore[attr-defined]
         self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -46,6 +46,18 @@ class Endpoint:
         """Serve nothing more."""
         self._server.shutdown()
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    """Says nothing of clients that are killed."""
+
+    daemon_threads = True
+    request_queue_size = 128
+    owner: Endpoint
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -61,10 +73,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._stack = HTTPConnection(self.upstream, timeout=60)
 
     def do_POST(self) -> None:
-        """Answer; a stack that cuts the connection cuts it for the client, too."""
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        """Answer; where the stack or the client cuts its connection, cut the other one, too."""
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
         operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
         try:
+            if len(body) < length:
+                raise HTTPException("the client is gone")
             status, answer = self.server.owner.answer(operation, json.loads(body), self._pass_on)
         except (OSError, HTTPException):
             self._stack.close()
@@ -88,7 +103,10 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name: value for name, value in self.headers.items() if name.lower() not in hop}
         self._stack.request("POST", self.path, json.dumps(request).encode(), headers)
         answer = self._stack.getresponse()
-        return answer.status, answer.read()
+        body = answer.read()
+        if not body.endswith(b"}"):
+            raise HTTPException("the answer was cut off")
+        return answer.status, body
 
 
 class Throttle:

@@ -31,13 +31,17 @@ FLAGS: tuple[tuple[str, Callable[[str], float], float, float, float, str], ...] 
     ("--kill-every", float, 1.0, 0, 3600, "least seconds between two kills (0 = no kills)"),
     ("--faults", float, 0.05, 0, 0.5, "least share of calls that fail"),
     ("--rate", float, 40.0, 0, 10_000, "messages sent a second (0 = as fast as it goes)"),
+    ("--write-units", float, 0.0, 0, 40_000, "write units a second before throttling (0 = any)"),
 )
 """Name, type, default, lowest, highest, what it is."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`kill_every` in seconds, 0 = never; `faults` a share of all calls; `rate` in messages/s."""
+    """`kill_every` in seconds, 0 = never; `faults` a share of all calls; `rate` in messages/s.
+
+    `write_units` is what the tables take a second before they throttle items; 0 = any number.
+    """
 
     messages: int
     consumers: int
@@ -45,6 +49,7 @@ class Plan:
     faults: float
     rate: float
     folder: Path
+    write_units: float = 0.0
 
     def rules(self) -> list[Rule]:
         """One rule a kind; the proxy draws for each in turn."""

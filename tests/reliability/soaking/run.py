@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -21,6 +21,7 @@ from reliability.soaking.account import Account, account
 from reliability.soaking.plan import MAX_RECEIVES, VISIBILITY, Plan, parse
 from reliability.soaking.swarm import Swarm
 from support.children import PRODUCER, Nursery, Process
+from support.endpoint import Endpoint, Throttle
 from support.proxy import Proxy
 from support.queues import REGION, QueueSet, QueueSets
 from support.waiting import wait_for
@@ -41,6 +42,7 @@ class Outcome:
     swarm: Swarm
     calls: int
     faulted: int
+    throttled: int
 
     @property
     def kills(self) -> int:
@@ -56,7 +58,8 @@ class Outcome:
     def passed(self) -> bool:
         """Whether every check passed, nothing is in the DLQ, and there were faults enough."""
         good = all(finding.verdict is Verdict.PASS for finding in self.findings)
-        return good and not self.history.dlq and self.faults >= self.plan.faults
+        hit = self.faults >= self.plan.faults and (self.throttled or not self.plan.write_units)
+        return bool(good and hit and not self.history.dlq)
 
 
 def soak(plan: Plan, out: TextIO) -> Outcome:
@@ -66,16 +69,23 @@ def soak(plan: Plan, out: TextIO) -> Outcome:
         env = child_environment(stack.endpoint, REGION)
         made = QueueSets(stack.endpoint, env)(VISIBILITY, 1, MAX_RECEIVES)
         proxy = Proxy(stack.endpoint, [], plan.folder / "proxy.log")
+        throttle = Throttle(plan.write_units)
+        front = Endpoint(proxy.endpoint, throttle)
         try:
-            return _under_fire(plan, made, proxy, out)
+            env = {"AWS_ENDPOINT_URL_DYNAMODB": front.endpoint} if plan.write_units else {}
+            outcome = _under_fire(plan, made, proxy, env, out)
+            return replace(outcome, throttled=throttle.throttled.total())
         finally:
+            front.close()
             proxy.close()
     finally:
         stop(plan.folder / "stack")
 
 
-def _under_fire(plan: Plan, made: QueueSet, proxy: Proxy, out: TextIO) -> Outcome:
-    env = {**made.env, "AWS_ENDPOINT_URL": proxy.endpoint}
+def _under_fire(
+    plan: Plan, made: QueueSet, proxy: Proxy, more: dict[str, str], out: TextIO
+) -> Outcome:
+    env = {**made.env, "AWS_ENDPOINT_URL": proxy.endpoint, **more}
     nursery = Nursery(plan.folder / "producer")
     sent = Tail(plan.folder / "producer.jsonl")
     swarm = Swarm(plan, env)
@@ -99,7 +109,7 @@ def _under_fire(plan: Plan, made: QueueSet, proxy: Proxy, out: TextIO) -> Outcom
     findings = [ask(check, history) for check in CHECKS]
     spent = account(history, swarm.killed)
     calls, faulted = requests["total"], requests["faulted"]
-    return Outcome(plan, findings, spent, history, seconds, swarm, calls, faulted)
+    return Outcome(plan, findings, spent, history, seconds, swarm, calls, faulted, throttled=0)
 
 
 def _hunt(plan: Plan, swarm: Swarm, sent: Tail, producer: Process, progress: Progress) -> None:
@@ -160,6 +170,8 @@ def report(outcome: Outcome) -> str:
         f"by {outcome.plan.consumers} consumers",
         f"kills: {outcome.kills} (SIGKILL); {outcome.swarm.unstarted} could not start for a fault",
         f"faults: {outcome.faulted} of {outcome.calls} calls, {100 * outcome.faults:.1f} %",
+        f"throttled: {outcome.throttled} writes"
+        + (f", at {outcome.plan.write_units:g} units a second" if outcome.throttled else ""),
         f"completed: {done}, each with one effect; in the DLQ: {len(outcome.history.dlq or ())} "
         f"(after {MAX_RECEIVES} receives)",
         f"in the queue: {sum(spent.spent.values())}, a lost answer makes the producer send again",
