@@ -31,6 +31,9 @@ PROBES = 3
 TRIES_ALONE = 3
 """Tries of one message that must fail, each right after a good probe, before the failure counts as
 the message's own: while only some calls fail, a good probe and a failed call may be chance."""
+TRIES_IN_WORK = 15
+"""The same of a call that the work makes, which takes about a minute. It may be a read, of which
+the probe, a write, says less."""
 _TICK = 0.5
 
 T = TypeVar("T")
@@ -296,12 +299,10 @@ class PatientLedger:
         return self._settled(self._ledger.complete, messages, Completion.UNKNOWN, wait)
 
     def outlast(self, message: Message, call: Callable[[], T]) -> T:
-        """The answer of a call to the tables that the work on a message makes.
-
-        Raises NotDown if it fails although the ledger answers: then it is a failure of the message.
-        """
-        answer: T = self._waiting([message], until_the_end=True)(call, tries=TRIES_ALONE)
-        return answer
+        """The answer of a call to the tables that the work on a message makes; raises NotDown where
+        it goes on failing although the ledger answers, which is a failure of the work."""
+        wait = self._waiting([message], until_the_end=True)
+        return wait(call, tries=TRIES_IN_WORK)  # type: ignore[no-any-return]
 
     def fail(self, reasons: Sequence[tuple[Message, str]]) -> list[bool]:
         """See the ledger's; not worth waiting for: a failed message is in the queue anyway."""

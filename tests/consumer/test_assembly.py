@@ -147,6 +147,7 @@ def test_an_outage_that_only_the_log_of_a_saga_meets_is_outlasted(
     assert run(MESSAGE_LIMIT="1", **TABLES, **effect) == Exit.OK
     assert run.inbox.deleted == ["a"]
     assert run.ledger.failed == []
+    assert run.events("outage") == []  # the ledger itself answered its probe
 
 
 def test_a_start_waits_for_a_ledger_that_is_down_for_a_moment(

@@ -622,14 +622,23 @@ class TestPatientLedger:
         assert world.clock.sleeps == []
         assert not world.outage.is_down
 
+    def test_a_call_of_the_work_is_repeated_for_a_minute_while_only_it_fails(
+        self, world: World
+    ) -> None:
+        """An outage that only the reads of the work meet must not spend receives either."""
+        patient = PatientLedger(FakeLedger(), world.outage, BOUNDS)
+        no_answer = LedgerDown("no answer")
+        assert patient.outlast(a_message(), world.failing(5, no_answer)) == "answer"
+        began = world.clock.now
+        with pytest.raises(NotDown):
+            patient.outlast(a_message(receive_count=2), world.failing(math.inf, no_answer))
+        assert 50 <= world.clock.now - began <= 70
+        assert world.notes.lines == []
+
     def test_a_call_of_the_work_outlasts_an_outage_as_a_completion_does(self, world: World) -> None:
         ledger = FakeLedger()
-        patient = PatientLedger(ledger, world.outage, BOUNDS)
-        assert patient.outlast(a_message(), world.failing(TRIES_ALONE)) == "answer"
-        with pytest.raises(NotDown):
-            patient.outlast(a_message(), world.failing(math.inf))
-        assert world.states == []
         ledger.down = {"probe"}
+        patient = PatientLedger(ledger, world.outage, BOUNDS)
         for count, seconds in ((1, HOLD_SECONDS), (2, BOUNDS.extensible)):
             began = world.clock.now
             with pytest.raises(LedgerDown):
