@@ -146,7 +146,9 @@ ROOMS = (
     room("scenarios/cases/*.py", ours=" ".join(["harness.scenario", *QUESTIONS])),
     room("scenarios/services/*.py"),
     room(
-        "scenarios/harness/infra.py", "boto3 botocore.exceptions", "harness.queues harness.tables"
+        "scenarios/harness/infra.py",
+        "boto3 botocore.config botocore.exceptions",
+        "harness.queues harness.tables",
     ),
     room("scenarios/harness/queues.py", ours="harness.history"),
     room("scenarios/harness/tables.py"),
