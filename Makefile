@@ -8,20 +8,24 @@ LOCAL_AWS_PORT ?= 4566
 export LOCAL_AWS_PORT
 RUN := $(BIN)/python scenarios/run.py
 
+ifeq ($(wildcard scripts/help.awk),)
+$(error run make in the folder of this Makefile: make -C $(dir $(firstword $(MAKEFILE_LIST))) $(MAKECMDGOALS))
+endif
+
 .PHONY: help
 help: ## Show this help
 	@awk -f scripts/help.awk $(firstword $(MAKEFILE_LIST))
 
 ##@ Setup
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	@PYTHON="$(PYTHON)" scripts/venv.sh $(VENV)
 
 $(VENV)/.run-stamp: consumer/requirements.txt producer/requirements.txt scenarios/requirements.txt constraints.txt | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --disable-pip-version-check -r consumer/requirements.txt -r producer/requirements.txt -r scenarios/requirements.txt
+	@PYTHON="$(PYTHON)" scripts/venv.sh $(VENV) consumer/requirements.txt producer/requirements.txt scenarios/requirements.txt
 	@touch $@
 
 $(VENV)/.test-stamp: tests/requirements.txt $(VENV)/.run-stamp
-	$(BIN)/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@PYTHON="$(PYTHON)" scripts/venv.sh $(VENV) tests/requirements.txt
 	@touch $@
 
 .PHONY: venv venv-test

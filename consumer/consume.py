@@ -33,4 +33,11 @@ def main() -> int:
 
 if __name__ == "__main__":
     output.outlive_readers()
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except ModuleNotFoundError as missing:
+        requirements = Path(__file__).resolve().with_name("requirements.txt")
+        sys.exit(
+            f"consume.py: {missing.name} is not installed in {sys.executable}; install into a "
+            f"virtual environment: pip install -r {requirements}"
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sender import access, output
@@ -70,4 +71,11 @@ def main() -> int:
 
 if __name__ == "__main__":
     output.outlive_readers()
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except ModuleNotFoundError as missing:
+        requirements = Path(__file__).resolve().with_name("requirements.txt")
+        sys.exit(
+            f"produce.py: {missing.name} is not installed in {sys.executable}; install into a "
+            f"virtual environment: pip install -r {requirements}"
+        )

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import IntEnum
 from importlib import import_module
 from pathlib import Path
@@ -88,9 +89,9 @@ def _chosen(known: dict[str, Scenario], arguments: list[str] | None) -> argparse
     chosen = parse.parse_args(arguments)
     groups = {True: chosen.slow or chosen.all, False: chosen.fast or chosen.all}
     names = [*chosen.names, *(name for name, case in known.items() if groups[case.slow])]
-    unknown = [name for name in names if name not in known]
+    unknown = [_unknown(name, known) for name in names if name not in known]
     if unknown:
-        parse.error(f"no scenario {', '.join(unknown)}; there are: {', '.join(known)}")
+        parse.exit(Exit.SETUP, f"{parse.prog}: {'; '.join(unknown)}\n")
     if not (names or chosen.list or chosen.judge or chosen.compare):
         parse.error("name a scenario, or use --fast, --slow, --all or --list")
     try:
@@ -98,6 +99,13 @@ def _chosen(known: dict[str, Scenario], arguments: list[str] | None) -> argparse
     except ValueError as error:
         parse.error(str(error))
     return chosen
+
+
+def _unknown(name: str, known: Collection[str]) -> str:
+    """One line without the usage: a name that is nearly one comes with that one alone."""
+    close = difflib.get_close_matches(name.replace("_", "-").lower(), known, n=1)
+    like = f"did you mean {close[0]}?" if close else f"there are: {', '.join(known)}"
+    return f"no scenario {name!r}; {like}"
 
 
 def _outcomes(

@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     try:
         with Watchdog() as watchdog, _stack(watchdog) as outputs:
             return _run(watchdog, outputs, arguments or ["--fast"])
-    except local_aws.LocalStackError as error:
+    except (local_aws.LocalStackError, OSError) as error:  # OSError: .local, its log
         print(f"demo: {error}", file=sys.stderr)
         return SETUP
     except KeyboardInterrupt:

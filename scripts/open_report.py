@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         page = page_of(chosen.run or newest(chosen.reports))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"report: {error}; run: make demo", file=sys.stderr)
         return SETUP
     print(page)

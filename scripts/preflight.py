@@ -20,6 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = (3, 11)
+NEWER = ("python3.13", "python3.12", "python3.11")
 SECONDS = 30
 
 
@@ -75,10 +76,13 @@ def main() -> int:
     """Exit code 1 when something is missing that the asked-for part needs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tools", action="store_true", help="only terraform and aws, silent if ok")
+    parser.add_argument("--python", action="store_true", help="only this Python, silent if ok")
     parser.add_argument("--account", metavar="REGION", help="only: which account, in this region")
     options = parser.parse_args()
     if options.tools:
         return _first_problem([tool_row(TERRAFORM), tool_row(AWS)])
+    if options.python:
+        return _first_problem([python_row(sys.version_info[:3]), venv_row()])
     if options.account:
         row = account_row(options.account)
         if not row.advice:
@@ -122,8 +126,13 @@ def _print(title: str, rows: Sequence[Row]) -> None:
 def python_row(version: tuple[int, ...]) -> Row:
     """The interpreter that runs this; ``make`` uses the same (PYTHON=...)."""
     needed = _dotted(PYTHON)
-    advice = "" if version[:2] >= PYTHON else "name a newer one: make PYTHON=python3.12 venv"
-    return Row("python", _dotted(version), f"needs {needed}", advice)
+    if version[:2] >= PYTHON:
+        return Row("python", _dotted(version), f"needs {needed}")
+    newer = next((name for name in NEWER if not _run((name, "--version"))[0]), "")
+    advice = f"name a newer one: make PYTHON={newer or NEWER[0]} demo"
+    if not newer:
+        advice = f"install one (https://www.python.org/downloads), then {advice}"
+    return Row("python", _dotted(version), f"needs {needed}", f"needs {needed} or newer; {advice}")
 
 
 def venv_row() -> Row:
@@ -175,7 +184,15 @@ def _advice(said: str) -> str:
     last = lines[-1] if lines else "aws sts get-caller-identity said nothing"
     if "locate credentials" in last:
         return "no credentials found: run `aws configure` or `aws sso login`, or set AWS_PROFILE"
-    if "connect to the endpoint" in last:
+    unreachable = "connect to the endpoint" in last.lower()
+    for name in ("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"):
+        endpoint = os.environ.get(name)
+        if endpoint and (unreachable or "nvalid endpoint" in last):
+            return (
+                f"nothing answers at {name}={endpoint}: `make local-up` starts a local stack;"
+                f" to go to AWS, unset {name}"
+            )
+    if unreachable:
         return f"{last} (is the region's name right, is the network up?)"
     return last
 

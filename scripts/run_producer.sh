@@ -13,7 +13,7 @@ if [[ ! -x "$venv/bin/python" || ! -e "$stamp" ||
   "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail "needs Python 3.11 or later, and PYTHON may name it; make preflight says what is there"
   echo "run_producer: installing into $venv" >&2
-  "${PYTHON:-python3}" -m venv "$venv"
+  "${PYTHON:-python3}" -m venv --clear "$venv" # also over one of an older Python
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$root/producer/requirements.txt"
   touch "$stamp"
 fi

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-
-from dotenv.parser import Binding, parse_stream
+from typing import TYPE_CHECKING
 
 from .settings import BadSettings
+
+if TYPE_CHECKING:
+    from dotenv.parser import Binding
 
 REPOSITORY_FILE = Path(__file__).resolve().parents[2] / ".env"
 
@@ -33,6 +35,8 @@ def merged(
 
 
 def _values(path: Path) -> dict[str, str]:
+    from dotenv.parser import parse_stream  # noqa: PLC0415 - without it --help can still be had
+
     try:
         with path.open(encoding="utf-8-sig") as stream:
             bindings = list(parse_stream(stream))
@@ -56,7 +60,7 @@ def _fits(name: str, value: str) -> bool:
     return bool(name) and "=" not in name and "\0" not in name + value
 
 
-def _line(binding: Binding) -> int:
+def _line(binding: "Binding") -> int:
     """Its own line: python-dotenv counts from the blank lines before it."""
     text = binding.original.string
     return binding.original.line + text[: -len(text.lstrip())].count("\n")

@@ -14,6 +14,8 @@ from .variables import VARIABLES, Variable
 
 NAMES = frozenset(variable.name for variable in VARIABLES)
 _CLOSE = 0.9
+_UNIT = re.compile("_(S|SECS?|SECOND|MS|MILLISECONDS|MINUTES)$")
+"""What may stand in place of `_SECONDS`; nothing may as well: HEARTBEAT=1."""
 """How alike two names are, of 1, when one is taken for a slip of the pen."""
 
 
@@ -133,7 +135,9 @@ def _misspelt(environ: Mapping[str, str]) -> list[str]:
     """Names that are almost one of ours: a typo must not silently leave a default in force."""
     problems = []
     for name in sorted(environ.keys() - NAMES):
+        in_seconds = _UNIT.sub("", name.upper()) + "_SECONDS"
         close = difflib.get_close_matches(name.upper(), NAMES, n=1, cutoff=_CLOSE)
+        close = close or [one for one in NAMES if one == in_seconds]
         if close and (close[0] == name.upper() or not name.upper().startswith("AWS_")):
             shown = name if name.isprintable() else repr(name)
             text = _shown(next(v for v in VARIABLES if v.name == close[0]), environ[name])

@@ -1,1 +1,6 @@
 """The producer's one package: settings, payloads, pace, sending, and what is told about it."""
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - an older one could not even read the other files
+    sys.exit(f"{sys.argv[0]}: needs Python 3.11 or newer; this is {sys.version.split()[0]}")

@@ -50,9 +50,16 @@ def run_plan(
     """Run each (turn, scenario) under reports/<run>/; raises SetupError before anything starts."""
     repeated = any(turn > 1 for turn, _ in plan)
     named = [(f"{case.name}-{turn:02}" if repeated else case.name, case) for turn, case in plan]
-    reports.mkdir(mode=0o700, parents=True, exist_ok=True)
-    reports.chmod(0o700)
     folder = reports / (time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(3))
+    try:
+        reports.mkdir(mode=0o700, parents=True, exist_ok=True)
+        reports.chmod(0o700)
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise SetupError(
+            f"{reports} must be a folder that can be written: {error.strerror}; remove it, or name"
+            " another one with --reports"
+        ) from error
     report.say(
         f"talking to {target.described}; evidence in {str(folder).replace(f'{Path.cwd()}/', '')}"
     )

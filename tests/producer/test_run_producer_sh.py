@@ -18,6 +18,7 @@ print(json.dumps({"arguments": sys.argv[1:], "cwd": os.getcwd(), "env": dict(os.
 # Stands in for python3: makes a venv whose python notes what pip was asked to do.
 PYTHON = """#!/usr/bin/env bash
 if [[ "$1 $2" == "-m venv" ]]; then
+  shift
   mkdir -p "$3/bin"
   printf '#!/usr/bin/env bash\\nif [[ "$1 $2" == "-m pip" ]]; then echo "$*" >>"$INSTALLS"
 exit "${PIP_EXIT:-0}"; fi\\nexec "$REAL_PYTHON" "$@"\\n' >"$3/bin/python"

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from harness.infra import SetupError
+from harness.runner import run_plan
 from local_aws import Stack, provision
 from run import Exit, _stop, cases
 from support.children import ROOT, Nursery, Process
@@ -51,7 +53,11 @@ def test_list_names_every_case_and_what_it_proves() -> None:
     ("arguments", "said"),
     [
         ([], "name a scenario"),
-        (["hapy"], "no scenario hapy; there are: crash, duplicates"),
+        (["hapy"], "run.py: no scenario 'hapy'; did you mean happy?\n"),
+        (
+            ["Side_Effects", "foo"],
+            "did you mean side-effects?; no scenario 'foo'; there are: crash, ",
+        ),
         (["happy", "--count", "0"], "'0' is not a whole number, 1 or more"),
         (["happy", "--batch-size", "11"], "'11' is not a whole number, 1 to 10"),
         (["happy", "--rate", "nan"], "'nan' is not a number"),
@@ -70,6 +76,18 @@ def test_outputs_that_are_not_there_are_a_setup_error(tmp_path: Path) -> None:
     answer = finished("happy", SCENARIO_OUTPUTS=str(tmp_path / "none.json"))
     assert answer.returncode == Exit.SETUP
     assert "none.json: no readable outputs" in answer.stderr
+
+
+@pytest.mark.parametrize("reports", ["file", "file/below", "/proc"])
+def test_reports_that_cannot_be_written_are_a_setup_error(tmp_path: Path, reports: str) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / reports
+    nothing: Any = None
+    with pytest.raises(SetupError) as refused:
+        run_plan([], nothing, nothing, folder, nothing, threading.Event())
+    said = str(refused.value)
+    assert said.startswith(f"{folder} must be a folder that can be written: ")
+    assert "--reports" in said
 
 
 def test_judging_a_folder_without_evidence_is_a_setup_error(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import demo
 import run
 from support.children import ROOT
 from support.waiting import wait_for
@@ -76,7 +77,7 @@ def test_it_proves_and_leaves_nothing(nursery: Nursery, tmp_path: Path) -> None:
 def test_the_exit_code_of_the_scenarios_is_its_own(nursery: Nursery, tmp_path: Path) -> None:
     answer = start(nursery, tmp_path, "no-such-scenario").wait(60)
     assert answer.code == 2
-    assert "no scenario no-such-scenario" in answer.output
+    assert "no scenario 'no-such-scenario'" in answer.output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -90,3 +91,20 @@ def test_it_stops_what_it_started_whatever_happens(
     answer = demo.wait(60)
     assert answer.code == (-9 if number is signal.SIGKILL else 130), answer.output
     wait_for(lambda: all(map(gone, [pid, *consumers])), what="the end of all that it started")
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("demo.ROOT", tmp_path)
+    (tmp_path / ".local").touch()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        assert demo.main([]) == 2
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    said = capsys.readouterr().err
+    assert said.startswith("demo: ")
+    assert str(tmp_path / ".local") in said
+    assert said.count("\n") == 1

@@ -47,6 +47,17 @@ def test_a_page_that_is_there_is_left_alone(opened: list[str], reports: Path) ->
     assert page.read_text() == "mine"
 
 
+def test_a_page_that_cannot_be_written_is_one_line(
+    opened: list[str], reports: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (reports / "20260102-000000-bb" / ".index.html.tmp").mkdir()
+    assert open_report.main(["--reports", str(reports)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("report: ")
+    assert said.count("\n") == 1
+    assert opened == []
+
+
 def test_where_there_is_a_screen_a_browser_opens_it(
     opened: list[str], reports: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

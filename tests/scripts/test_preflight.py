@@ -77,6 +77,41 @@ def test_python_too_old() -> None:
     assert preflight.python_row((3, 13, 0)).advice == ""
 
 
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        (("python3.12", "python3.11"), "name a newer one: make PYTHON=python3.12 demo"),
+        ((), "install one (https://www.python.org/downloads), then name a newer one: make PYTHON="),
+    ],
+)
+def test_a_newer_python_of_this_machine_is_named(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch, there: tuple[str, ...], said: str
+) -> None:
+    for name in there:
+        tools.fake(name, "echo Python")
+    tools.fake("python3.13", "echo 'pyenv: python3.13: command not found' >&2; exit 127")
+    monkeypatch.setenv("PATH", str(tools.path))
+    assert said in preflight.python_row((3, 10, 9)).advice
+
+
+UNREACHABLE = "echo 'Could not connect to the endpoint URL: \"x\"' >&2; exit 255"
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS"])
+@pytest.mark.parametrize("said", [UNREACHABLE, "echo 'Invalid endpoint: nonsense' >&2; exit 255"])
+def test_an_endpoint_that_does_not_answer_is_named_with_both_ways_out(
+    tools: Tools, name: str, said: str
+) -> None:
+    tools.fake("aws", f"case $1 in sts) {said} ;; *) echo 'aws-cli/2.15.0' ;; esac")
+    tools.fake("terraform", "echo 'Terraform v1.9.0'")
+    told = run(tools, **{name: "http://127.0.0.1:4566"}).stdout
+    assert f"nothing answers at {name}=http://127.0.0.1:4566: `make local-up` starts" in told
+    assert f"unset {name}" in told
+    assert "region's name" not in told
+    tools.fake("aws", f"case $1 in sts) {UNREACHABLE} ;; *) echo 'aws-cli/2.15.0' ;; esac")
+    assert "is the region's name right" in run(tools).stdout
+
+
 def test_an_old_python_can_still_read_it() -> None:
     ast.parse(SCRIPT.read_text(), feature_version=(3, 8))
 

@@ -34,7 +34,8 @@ def tree(tmp_path: Path) -> Path:
     """A repository whose path holds a space and a quote, with a .env."""
     root = tmp_path / "it's a repo"
     (root / "scripts").mkdir(parents=True)
-    shutil.copy(ROOT / "scripts" / "set_env.sh", root / "scripts")
+    for name in ("set_env.sh", "export_env.sh"):
+        shutil.copy(ROOT / "scripts" / name, root / "scripts")
     (root / ".env").write_text(ENV)
     return root
 
@@ -122,3 +123,33 @@ def test_run_instead_of_sourced_says_so(tree: Path, tmp_path: Path) -> None:
     done = run("bash", 'bash "$SCRIPT"', tmp_path, tree)
     assert done.returncode == 2
     assert "source scripts/set_env.sh" in done.stderr
+
+
+@pytest.mark.parametrize("other", ["fish", "dash"])
+def test_another_shell_is_told_in_one_line_what_to_type(
+    other: str, tree: Path, tmp_path: Path
+) -> None:
+    """It parses the whole file before it runs a line, so no line may be wrong to it."""
+    if not shutil.which(other):
+        pytest.skip(f"{other} is not installed")
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    asked = subprocess.run(
+        [other, "-c", ". scripts/set_env.sh"],
+        cwd=tree,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert asked.stderr.startswith("set_env: only bash and zsh can do this; from fish: bash -c ")
+    assert asked.stderr.count("\n") == 1
+    advice = asked.stderr.strip().partition("from fish: ")[2]
+    done = subprocess.run(
+        [other, "-c", advice.replace("exec fish", "exec env")],
+        cwd=tree,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "AWS_REGION=us-west-1\n" in done.stdout, done.stderr
