@@ -16,7 +16,18 @@ from .canonical import (
     parsed_as_doubles,
     parsed_for_functions,
 )
-from .message import KEY_BYTES, KEYED, Identity, Message, digest_of, hashed, identity_of, message_id
+from .message import (
+    KEY_BYTES,
+    KEYED,
+    SNS_REMEDY,
+    Identity,
+    Message,
+    digest_of,
+    hashed,
+    identity_of,
+    is_sns_envelope,
+    message_id,
+)
 from .ports import Rejected, Work
 
 SETTING = "IDEMPOTENCY_KEY"
@@ -69,6 +80,8 @@ class BusinessKey:
 
     def _without(self, body: str, sqs_id: str, why: str) -> Identity:
         own = identity_of(body, sqs_id)
+        if is_sns_envelope(body):
+            why += f"; the body is an SNS envelope: {SNS_REMEDY}"
         return replace(own, unkeyed=f"{SETTING}={self._expression!r}: {why}")
 
     def _named(self, path: Path) -> str:

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from . import aws
 from .clock import ServerClock
-from .message import Identity, Message, delivery_of, identity_of
+from .message import SNS_REMEDY, Identity, Message, delivery_of, identity_of, is_sns_envelope
 from .ports import Deletion, Down, InboxDown, QueueFacts
 from .variables import BATCH_LIMIT
 
@@ -65,6 +65,7 @@ class SqsInbox:
         self._queue_url = queue_url
         self._visibility = visibility
         self._identify = identify
+        self._warned = False
         self._clock = ServerClock()
 
     def facts(self) -> QueueFacts:
@@ -180,8 +181,21 @@ class SqsInbox:
         reason = f"{self._queue_url}: {down}"
         return InboxDown(reason, passing=down.passing, throttled=down.throttled)
 
+    def _warn_of_envelope(self, body: str, message_id: str) -> None:
+        """Once: each message of the topic is one."""
+        if not self._warned and is_sns_envelope(body):
+            self._warned = True
+            log.warning(
+                "message %s is an SNS envelope: its payload is a text in it, and its MessageId "
+                "takes the place of the payload's id; %s. Later envelopes are not reported",
+                message_id,
+                SNS_REMEDY,
+            )
+
     def _message(self, raw: Any, hidden_since: float) -> Message:
         identity = self._identify(raw["Body"], raw["MessageId"])
+        if identity.id == raw["MessageId"] and not identity.unkeyed:
+            self._warn_of_envelope(raw["Body"], identity.id)
         deadline = hidden_since + (self._visibility or 0)
         return Message(
             id=identity.id,

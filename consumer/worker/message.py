@@ -12,6 +12,7 @@ KEY_BYTES = 2048
 """The longest DynamoDB partition key, in bytes of UTF-8 (quirk 12)."""
 OUTBOX = "outbox#"
 KEYED = "key#"
+SNS_REMEDY = "enable raw message delivery on the SNS subscription"
 HASHED = "sha256:"
 RESERVED = (OUTBOX, KEYED, HASHED)
 """How keys of rows begin that no message's id names: an id that begins so is hashed, too."""
@@ -134,6 +135,14 @@ def payload_of(body: str) -> Any:
         return json.loads(without_bom(body))
     except (ValueError, RecursionError):  # ValueError also: a number of more than 4,300 digits
         return None
+
+
+def is_sns_envelope(body: str) -> bool:
+    """Whether SNS has put the payload into a text, as it does without raw message delivery."""
+    payload = payload_of(body) if '"TopicArn"' in body else None
+    if not isinstance(payload, dict):
+        return False
+    return payload.get("Type") == "Notification" and isinstance(payload.get("Message"), str)
 
 
 def _as_key(own: str, sqs_id: str) -> str:

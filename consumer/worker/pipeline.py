@@ -241,6 +241,14 @@ class Pipeline:
 
     def _leave_changed(self, message: Message) -> None:
         self.holdings.drop([message])
+        if (
+            message.unkeyed
+        ):  # its id was completed with another body; it would be refused all the same
+            self.tally.count("no_key")
+            log.warning(
+                "message %s has no key, it ends in the DLQ: %s", message.id, message.unkeyed
+            )
+            return
         self.tally.count("payload_changed")
         one = "key" if message.business_key else "id"
         log.warning(

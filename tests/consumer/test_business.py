@@ -165,6 +165,16 @@ def test_what_has_no_key_says_why_and_names_the_expression(text: str, reason: st
     assert why_not(text) == f"IDEMPOTENCY_KEY='[order_id, action]': {reason}"
 
 
+def test_an_sns_envelope_is_named_with_its_remedy() -> None:
+    envelope = {"Type": "Notification", "TopicArn": "arn:aws:sns:eu-west-1:1:t", "Message": body()}
+    assert why_not(json.dumps(envelope)).endswith(
+        "order_id is missing, null or empty; the body is an SNS envelope:"
+        " enable raw message delivery on the SNS subscription"
+    )
+    for other in ({"Type": "Notification"}, {**envelope, "Type": "order"}, {"TopicArn": "x"}):
+        assert "SNS" not in why_not(json.dumps(other))
+
+
 @pytest.mark.parametrize(
     ("expression", "reason"),
     [

@@ -1,5 +1,6 @@
 """What SQS answers becomes an answer for each message; only a receive may raise."""
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -108,6 +109,17 @@ class TestReceive:
         assert message.sent == pytest.approx(time.time(), abs=60)
         assert message.visible_at == pytest.approx(time.time() + 7, abs=2)
         assert message.deadline == pytest.approx(time.monotonic() + 7, abs=2)
+
+    def test_an_sns_envelope_is_named_once_with_its_remedy(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        envelope = {"Type": "Notification", "TopicArn": "arn:aws:sns:x:1:t", "Message": "{}"}
+        bodies = ["no JSON", '{"id": "TopicArn"}', json.dumps(envelope), json.dumps(envelope)]
+        answer = brought(*(raw(f"m{n}", Body=text) for n, text in enumerate(bodies)))
+        inbox(ScriptedSqs(answer), 30).receive(10, 0)
+        (warning,) = caplog.messages
+        assert warning.startswith("message m2 is an SNS envelope")
+        assert "enable raw message delivery on the SNS subscription" in warning
 
     def test_a_second_delivery_is_another_delivery_of_the_same_message(self, sqs: Any) -> None:
         attributes = {"VisibilityTimeout": "30"}

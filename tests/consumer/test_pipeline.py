@@ -212,6 +212,16 @@ class Remembering:
 class TestChangedPayload:
     """Another body under an id that is completed is another message: deleting it would lose it."""
 
+    def test_one_without_a_business_key_is_counted_as_that(
+        self, path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The remedy is a key; an id of its own would not help it."""
+        path.ledger.claims = {"a": Claim.CHANGED}
+        path.run_on([replace(path.delivery("a"), unkeyed="order_id is missing")])
+        assert path.tally.items() == {"no_key": 1}
+        assert path.inbox.deleted == []
+        assert "order_id is missing" in caplog.text
+
     def test_one_that_the_ledger_tells_apart_is_left_in_the_queue(self, path: Path) -> None:
         path.ledger.claims = {"a": Claim.CHANGED}
         path.run("a", "b")
