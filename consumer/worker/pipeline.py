@@ -241,12 +241,12 @@ class Pipeline:
 
     def _leave_changed(self, message: Message) -> None:
         self.holdings.drop([message])
-        if (
-            message.unkeyed
-        ):  # its id was completed with another body; it would be refused all the same
+        if message.unkeyed:  # the work would reject it, whatever was completed under its id
             self.tally.count("no_key")
             log.warning(
-                "message %s has no key, it ends in the DLQ: %s", message.id, message.unkeyed
+                "message %s has no business key and is not deleted; it goes to the DLQ: %s",
+                message.id,
+                message.unkeyed,
             )
             return
         self.tally.count("payload_changed")
