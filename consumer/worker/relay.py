@@ -1,7 +1,7 @@
 """Delivers what the outbox holds: a thread that asks the service and then settles the intent.
 
 A crash between any two lines leaves the intent where it is, so somebody delivers it again, with the
-same key. An intent that fails waits longer each time, and holds up no other; one that cannot be
+same key. An intent that fails waits longer each time, and delays no other; one that cannot be
 delivered is parked. It knows nothing of queues, nor how an intent got into the outbox.
 """
 

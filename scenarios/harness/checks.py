@@ -264,13 +264,13 @@ def _outcome(journal: Journal, received: Event) -> str:
 
 @question(
     "crashed after the effect",
-    "for each message a crash after its completion, and a later delivery that finds it done",
+    "for each message, a crash after its completion and a later delivery that finds it completed",
     PRODUCER,
     CONSUMERS,
     TABLES,
 )
 def crashed_after_effect(asked: Asked, history: History) -> Finding:
-    """Per message: the effect is written, then the crash, then a delivery that finds it done."""
+    """For each message: the effect is written, then the crash, then a delivery that finds it."""
     crashes, found_done = history.by_id("crash"), history.by_id("already_done", "cached")
     wrong, ids = [], []
     for key in history.ids:
