@@ -1,9 +1,9 @@
 """Puts writes of the usual case into one PartiQL call, at the units of single writes.
 
 A transaction costs twice the units (quirk 10). A batch of statements has normal units and an
-outcome for each statement (quirk 11), but PartiQL has no upsert. A statement therefore requires the row of
-the usual case. If it finds another one, the conditional write that knows every case decides. A lost
-answer is such a case: the retry by the SDK finds what the first try did.
+outcome for each statement (quirk 11), but PartiQL has no upsert. A statement therefore requires the
+row of the usual case. If it finds another one, the conditional write that knows every case decides.
+A lost answer is such a case: the retry by the SDK finds what the first try did.
 """
 
 import logging
