@@ -121,7 +121,7 @@ def test_both_work_and_are_killed_at_random(
     for _ in range(3):
         fleet, enough = start_all("0"), random.randint(3, 12)
         fleets = journals[-4:]
-        wait_for(lambda f=fleets, n=enough: _completions(f) >= n, what="some completions")
+        wait_for(lambda f=fleets, n=enough: _completions(f) >= n, 60, "some completions")
         for child in fleet:
             child.kill()
     for child in start_all("4"):
