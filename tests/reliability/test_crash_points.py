@@ -11,7 +11,7 @@ from worker.variables import CRASH_POINTS
 
 @pytest.mark.slow
 @pytest.mark.integration
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_every_cell_of_the_matrix(queue_set, tmp_path) -> None:
     results = run_all(queue_set, tmp_path)
     bad = [f"{result.cell}: {'; '.join(result.problems)}" for result in results if result.problems]
