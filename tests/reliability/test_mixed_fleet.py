@@ -127,7 +127,8 @@ def test_both_work_and_are_killed_at_random(
     for child in start_all("4"):
         ended = child.wait(60)
         assert ended.code == 0, ended.output
-    assert_all_held(made, ids, journals)
+    # One that was killed before it started has no journal.
+    assert_all_held(made, ids, [path for path in journals if path.exists()])
     for version in ("older", "this"):
         assert _completions([path for path in journals if version in path.name]), version
 
