@@ -19,7 +19,7 @@ class Exit(IntEnum):
     OK = 0, "every message to be moved was moved; without a move, the DLQ was shown"
     FAILED = 1, "some messages were not moved; they are named, and are still in the DLQ"
     SETTINGS = 2, "a setting is wrong; all problems are listed, and no call was made"
-    AWS = 3, "the queue, DLQ, table, credentials or endpoint cannot be used; nothing was moved"
+    AWS = 3, "cannot use queue, DLQ, table, credentials or endpoint; nothing was moved"
     BUSY = 4, "another redrive of this DLQ is running on this machine; nothing was moved"
     INTERRUPTED = 130, "Ctrl-C: the current batch was finished, and the rest was released"
     TERMINATED = 143, "SIGTERM: the same"
