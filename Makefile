@@ -20,7 +20,7 @@ help: ## Show this help
 $(VENV)/bin/python:
 	@PYTHON="$(PYTHON)" scripts/venv.sh $(VENV)
 
-$(VENV)/.run-stamp: consumer/requirements.txt producer/requirements.txt scenarios/requirements.txt constraints.txt | $(VENV)/bin/python
+$(VENV)/.run-stamp: consumer/requirements.txt producer/requirements.txt scenarios/requirements.txt constraints.txt pyproject.toml | $(VENV)/bin/python
 	@PYTHON="$(PYTHON)" scripts/venv.sh $(VENV) consumer/requirements.txt producer/requirements.txt scenarios/requirements.txt
 	@touch $@
 

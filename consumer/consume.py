@@ -4,10 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from worker import early, envfile, logs, output, settings
-from worker.exits import Exit
+from sqs_worker import envfile, logs, output, settings, signals
+from sqs_worker.exits import Exit
 
 
 def main() -> int:
@@ -15,7 +13,7 @@ def main() -> int:
     if sys.argv[1:]:
         print(settings.usage())
         return Exit.OK if sys.argv[1] in {"-h", "--help"} else Exit.SETTINGS
-    early.install()
+    signals.install()
     try:
         environ, source = envfile.merged(os.environ)
         chosen = settings.read(environ)
@@ -26,9 +24,9 @@ def main() -> int:
     logs.set_up(chosen.log_level, chosen.log_format)
 
     # The AWS SDK is slow to load; a bad setting need not wait for it.
-    from worker import assembly  # noqa: PLC0415
+    from sqs_worker import app  # noqa: PLC0415
 
-    return assembly.run(chosen, source)
+    return app.run(chosen, source)
 
 
 if __name__ == "__main__":

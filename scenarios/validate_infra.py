@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 try:
     from botocore.exceptions import BotoCoreError, ClientError
 

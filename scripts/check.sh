@@ -7,6 +7,7 @@ bin=.venv/bin
 "$bin/ruff" format --check .
 "$bin/ruff" check .
 "$bin/mypy"
+"$bin/lint-imports"
 "$bin/python" scripts/reference.py --check
 git ls-files -z '*.sh' .ci/run | xargs -0 "$bin/shellcheck"
 scripts/check_terraform.sh

@@ -21,7 +21,6 @@ INTERRUPTED = 128 + signal.SIGINT
 STOP_SECONDS = 60  # run.py reaps and saves first
 INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "TERM", "COLUMNS", "NO_COLOR")
 
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "scenarios")]
 
 try:
     import local_aws

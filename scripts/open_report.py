@@ -12,7 +12,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SETUP = 2
-sys.path.insert(0, str(ROOT / "scenarios"))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,7 +43,7 @@ def page_of(run: Path) -> Path:
     """The run's page; written now where its runner did not live to write it."""
     page = run.absolute() / "index.html"
     if not page.exists():
-        from harness.page.write import write_page  # noqa: PLC0415 - plotly is slow to load
+        from report.write import write_page  # noqa: PLC0415 - plotly is slow to load
 
         write_page(page.parent)
     return page

@@ -18,12 +18,11 @@ COLUMNS = 80
 TAIL = 2000  # characters that an error repeats
 INHERITED = ("PATH", "HOME", "TMPDIR", "LANG")
 
-sys.path.insert(0, str(ROOT / "scripts"))
 
 try:
-    from picturing.screen import as_svg
-    from picturing.shots import NoBrowserError, Shot, shoot
-    from picturing.terminal import on_terminal
+    from screenshots.screen import as_svg
+    from screenshots.shots import NoBrowserError, Shot, shoot
+    from screenshots.terminal import on_terminal
 except ModuleNotFoundError as missing:
     sys.exit(f"pictures: {missing.name} is not installed in this Python; run: make venv-test")
 

@@ -17,7 +17,6 @@ from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / folder) for folder in ("consumer", "producer", "scenarios", "scripts")]
 
 try:
     import hcl2
@@ -25,11 +24,11 @@ try:
     import run
     from harness.arguments import parser as runner_parser
     from local_stack.blueprint import PLAIN
-    from redriving.exits import Exit as RedriveExit
-    from redriving.flags import FLAGS as REDRIVE_FLAGS
+    from redrive.exits import Exit as RedriveExit
+    from redrive.flags import FLAGS as REDRIVE_FLAGS
     from sender.exits import Exit as ProducerExit
     from sender.flags import FLAGS
-    from worker.variables import VARIABLES, Variable
+    from sqs_worker.variables import VARIABLES, Variable
 except ModuleNotFoundError as missing:
     sys.exit(f"reference: {missing.name} is not installed in this Python; run: make venv")
 
@@ -116,12 +115,14 @@ def targets() -> list[str]:
 
 def exit_codes() -> list[str]:
     """Every exit code of the programs."""
-    rows = [("`consume.py`", code, text) for code, text in _documented("consumer/worker/exits.py")]
+    rows = [
+        ("`consume.py`", code, text) for code, text in _documented("consumer/sqs_worker/exits.py")
+    ]
     rows.append(("`consume.py`", "128 + signal", "A second signal while it was stopping."))
     rows += [("`produce.py`", str(code.value), _sentence(code.meaning)) for code in ProducerExit]
     rows += [("`redrive.py`", str(code.value), _sentence(code.meaning)) for code in RedriveExit]
     rows += [("`run.py`", code, text) for code, text in _documented("scenarios/run.py")]
-    rows += [("`doctor.py`", code, text) for code, text in _documented("scripts/doctor.py")]
+    rows += [("`doctor.py`", code, text) for code, text in _documented("scripts/doctor/cli.py")]
     return _table(("program", "code", "meaning"), rows)
 
 

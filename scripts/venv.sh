@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs requirements into a virtual environment, and makes it first with PYTHON where it is
-# missing, broken or of a Python that is too old: venv.sh FOLDER [REQUIREMENTS...]
+# Installs requirements and the project itself (editable) into a virtual environment, which it makes
+# first with PYTHON where it is missing, broken or too old: venv.sh FOLDER [REQUIREMENTS...]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 venv=$1 python=${PYTHON:-python3}
@@ -16,5 +16,6 @@ if ! "$venv/bin/python" -c 'import sys, pip; sys.exit(sys.version_info < (3, 11)
   "$python" -m venv --clear "$venv"
 fi
 if [ $# -gt 0 ]; then
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${@/#/--requirement=}"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+    "${@/#/--requirement=}" --editable .
 fi

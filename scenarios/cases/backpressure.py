@@ -1,6 +1,6 @@
 """A producer that does not stop sends more than one consumer can take."""
 
-from harness.checks import all_completed, backlog_came_down, dlq_holds, queue_empty, scaled_out
+from checks.delivery import all_completed, backlog_came_down, dlq_holds, queue_empty, scaled_out
 from harness.scenario import Given, KeepUp, Scenario
 
 SCENARIO = Scenario(

@@ -1,7 +1,7 @@
 """Two messages with ids of their own are about one action on one order."""
 
-from harness.business import CHANGED, DUPLICATE, EFFECT, NO_KEY, ends_per_order
-from harness.checks import dlq_holds, queue_empty
+from checks.business_key import CHANGED, DUPLICATE, EFFECT, NO_KEY, ends_per_order
+from checks.delivery import dlq_holds, queue_empty
 from harness.scenario import Consume, Fresh, Given, Scenario
 
 # The queue does nothing wrong here: it is the sender that says the same thing twice.

@@ -1,6 +1,6 @@
 """A consumer dies with a message in hand."""
 
-from harness.checks import (
+from checks.delivery import (
     all_completed,
     dlq_holds,
     finished_by_another,

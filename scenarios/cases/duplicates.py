@@ -1,6 +1,6 @@
 """Work outlasts the visibility timeout, so both consumers get every message."""
 
-from harness.checks import (
+from checks.delivery import (
     all_completed,
     deliveries,
     dlq_holds,

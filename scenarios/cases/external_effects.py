@@ -1,7 +1,7 @@
 """The effect is a call to a payment service, which cannot join the transaction."""
 
-from harness.checks import all_completed, dlq_holds, queue_empty
-from harness.outside import charges_per_order
+from checks.delivery import all_completed, dlq_holds, queue_empty
+from checks.external_effects import charges_per_order
 from harness.scenario import (
     CRASHED,
     Address,

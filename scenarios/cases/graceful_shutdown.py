@@ -1,7 +1,7 @@
 """A consumer is told to stop, or is killed, in the middle of its work."""
 
-from harness.checks import all_completed, dlq_holds, queue_empty
-from harness.handover import given_back_at_once, hidden_until_it_ran_out, sooner
+from checks.delivery import all_completed, dlq_holds, queue_empty
+from checks.shutdown import given_back_at_once, hidden_until_it_ran_out, sooner
 from harness.scenario import AwaitWork, Consume, Given, Scenario, Visibilities
 
 # Three lanes have a batch each, one message in work and the others behind it; the fourth waits in a

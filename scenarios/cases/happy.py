@@ -1,6 +1,6 @@
 """Nothing goes wrong."""
 
-from harness.checks import all_completed, dlq_holds, queue_empty
+from checks.delivery import all_completed, dlq_holds, queue_empty
 from harness.scenario import Consume, Given, Scenario
 
 SCENARIO = Scenario(

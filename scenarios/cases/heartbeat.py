@@ -1,7 +1,7 @@
 """Work takes three and six times as long as the visibility timeout."""
 
-from harness.checks import all_completed, dlq_holds, queue_empty, redelivered_after_visibility
-from harness.extending import extended_to_the_limit, late_finish_without_effect, receives
+from checks.delivery import all_completed, dlq_holds, queue_empty, redelivered_after_visibility
+from checks.heartbeat import extended_to_the_limit, late_finish_without_effect, receives
 from harness.scenario import ALL_MESSAGES, AwaitWork, Consume, Given, Scenario, Visibilities
 
 BEAT = {"HEARTBEAT_SECONDS": Visibilities(0.25)}

@@ -1,6 +1,6 @@
 """Good and poison messages arrive in one batch."""
 
-from harness.checks import good_completed, neighbours_differ, poison_dead_lettered, queue_empty
+from checks.delivery import good_completed, neighbours_differ, poison_dead_lettered, queue_empty
 from harness.scenario import Consume, Given, Scenario, Visibilities
 
 # A batch takes several beats, so a heartbeat that extends what was rejected would show.

@@ -1,6 +1,6 @@
 """Some messages can never be processed."""
 
-from harness.checks import (
+from checks.delivery import (
     good_completed,
     poison_dead_lettered,
     queue_empty,

@@ -1,7 +1,7 @@
 """Dead letters are moved back: some were never done, some were done and not deleted."""
 
-from harness.checks import all_completed, dlq_holds, queue_empty
-from harness.redriven import ids_survive, moved_and_completed
+from checks.delivery import all_completed, dlq_holds, queue_empty
+from checks.redrive import ids_survive, moved_and_completed
 from harness.scenario import (
     CRASHED,
     DONE_AND_USED_UP,

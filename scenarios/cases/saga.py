@@ -1,7 +1,7 @@
 """Three steps on services outside, of which the third is refused for some orders."""
 
-from harness.checks import all_completed, dlq_holds, queue_empty
-from harness.outside import crashed_at_each, sagas_whole
+from checks.delivery import all_completed, dlq_holds, queue_empty
+from checks.external_effects import crashed_at_each, sagas_whole
 from harness.scenario import CRASHED, Address, Consume, Each, Given, Scenario, Service
 
 POINTS = (

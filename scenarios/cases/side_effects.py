@@ -1,6 +1,6 @@
 """A consumer dies after the effect, before the delete, once for every message."""
 
-from harness.checks import (
+from checks.delivery import (
     all_completed,
     crashed_after_effect,
     dlq_holds,

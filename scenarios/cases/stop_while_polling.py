@@ -1,7 +1,7 @@
 """A consumer is told to stop while it waits in a long poll, and messages arrive in that poll."""
 
-from harness.checks import all_completed, dlq_holds, queue_empty
-from harness.handover import given_back_on_arrival
+from checks.delivery import all_completed, dlq_holds, queue_empty
+from checks.shutdown import given_back_on_arrival
 from harness.scenario import Consume, Given, Scenario
 
 # The long poll must still be open when the producer has started, also on a slow machine.

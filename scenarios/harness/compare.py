@@ -10,8 +10,8 @@ from statistics import median, quantiles
 
 from harness.history import History
 from harness.infra import SetupError
-from harness.page.costs import cost
-from harness.page.saved import Saved, saved_run
+from report.costs import cost
+from report.saved import Saved, saved_run
 
 Number = float | int | None
 

@@ -9,7 +9,7 @@ from harness.history import Tick
 from harness.processes import Running
 from harness.scaling import Rule, Told, change, difference, in_equilibrium, told_at
 from harness.scenario import OK, KeepUp, Setting
-from harness.stage import Stage
+from harness.scenario_run import Stage
 
 TICK_SECONDS = 1.0
 FLOOD_PATIENCE = 150.0  # seconds to reach equilibrium, and again to drain

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from checks.invariants import ALWAYS, ran_to_the_end
 from harness import evidence
 from harness.findings import ask, worst
 from harness.history import History
 from harness.infra import SetupError
-from harness.invariants import ALWAYS, ran_to_the_end
 from harness.measures import measures
 from harness.scenario import Finding, Scenario, Verdict
 

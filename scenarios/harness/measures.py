@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from checks.invariants import completed_ids
 from harness.history import History
-from harness.invariants import completed_ids
 
 
 def measures(history: History) -> dict[str, Any]:

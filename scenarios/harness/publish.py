@@ -9,7 +9,7 @@ from pathlib import Path
 def publish(run: Path, say: Callable[[str], None]) -> None:
     """Write index.html of this run and say where it is, or why it is not there."""
     try:
-        from harness.page.write import write_page  # noqa: PLC0415 - plotly is slow to load
+        from report.write import write_page  # noqa: PLC0415 - plotly is slow to load
 
         page = write_page(run)
     except Exception as error:  # the page only shows: whatever is wrong with it, the verdicts stand

@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from checks.delivery import quiet
 from harness import evidence
-from harness.checks import quiet
 from harness.history import INTERRUPTED
 from harness.infra import AWS_ERRORS, Resources, SetupError, Target, connect
 from harness.judging import Outcome, judge
@@ -29,7 +29,7 @@ from harness.queues import Drained
 from harness.report import Report
 from harness.sampler import Sampler
 from harness.scenario import KeepUp, Options, Scenario, Verdict
-from harness.stage import LOCAL_VISIBILITY, Interrupted, Shared, Stage
+from harness.scenario_run import LOCAL_VISIBILITY, Interrupted, Shared, Stage
 from harness.steps import play
 
 LOCAL_LAG, REMOTE_LAG = 3.0, 75.0  # seconds that counts may take to tell the truth (quirk 5)

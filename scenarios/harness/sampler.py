@@ -7,7 +7,7 @@ from types import TracebackType
 
 from harness import evidence
 from harness.infra import AWS_ERRORS
-from harness.stage import Stage
+from harness.scenario_run import Stage
 
 LOCAL_EVERY, REMOTE_EVERY = 0.25, 1.0  # seconds between two looks
 

@@ -8,7 +8,7 @@ from enum import Enum, StrEnum
 
 from harness.history import History, Witness
 
-# Exit codes of the consumer that a case can declare (consumer/worker/exits.py names them).
+# Exit codes of the consumer that a case can declare (consumer/sqs_worker/exits.py names them).
 OK = 0
 CRASHED = 86
 

@@ -25,7 +25,7 @@ from harness.scenario import (
     RunScript,
     Step,
 )
-from harness.stage import Stage
+from harness.scenario_run import Stage
 
 Stay = tuple[Consume, list[Running]]
 POLL_OPENS_SECONDS = 1.0

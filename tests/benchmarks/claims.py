@@ -6,7 +6,6 @@ The figures of plans/claim.md come from here. It measures the calls alone, on a 
 
 from __future__ import annotations
 
-import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -15,21 +14,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "consumer"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from botocore.config import Config
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.ground import Ground, grounds
-from support.doubles import a_message
+from sqs_worker.ledger import DynamoLedger
+from sqs_worker.message import Message
+from sqs_worker.meter import WRITE_UNITS, Meter
+from sqs_worker.ports import Claim
+from support.fakes import a_message
 from support.queues import QueueSet
-from worker.ledger import DynamoLedger
-from worker.message import Message
-from worker.meter import WRITE_UNITS, Meter
-from worker.ports import Claim
 
 BATCH = 10
 ROUNDS = 100

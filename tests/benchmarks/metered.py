@@ -11,14 +11,11 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "consumer"))
 
 import boto3
 
-from worker.meter import Meter, Tally, summary
+from sqs_worker.meter import Meter, Tally, summary
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from benchmarks.subjects import REFERENCE as LOOP
-from harness.page.costs import REFERENCE
+from report.costs import REFERENCE
 from support.children import Nursery
 from support.queues import QueueSets
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
-from picturing.shots import BROWSERS
+from screenshots.shots import BROWSERS
 
 NO_BROWSER = "no Chromium, so no page was looked at; install chromium"
 DRAWN = "body[data-drawn=yes]"

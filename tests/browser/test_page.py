@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Locator
 
 from browser.conftest import Open, Opened
 from harness.evidence import producer_name
-from harness.page.write import write_page
+from report.write import write_page
 from support.saved_runs import GOOD, HIDDEN, START, Made, crash, flood, poison
 from support.waiting import wait_for
 

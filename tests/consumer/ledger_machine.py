@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
-from support.doubles import LOST, ScriptedDynamo, a_message, no_answer
-from worker.ledger import DynamoLedger
-from worker.message import Message
-from worker.ports import Claim, Completion, LedgerDown
-from worker.rows import KEEP_SECONDS
+from sqs_worker.ledger import DynamoLedger
+from sqs_worker.message import Message
+from sqs_worker.ports import Claim, Completion, LedgerDown
+from sqs_worker.rows import KEEP_SECONDS
+from support.fakes import LOST, ScriptedDynamo, a_message, no_answer
 
 IDS = st.sampled_from(["a", "b", "c"])
 MODES = st.booleans()

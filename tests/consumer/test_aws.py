@@ -6,9 +6,9 @@ import pytest
 from botocore import exceptions as sdk
 from botocore.exceptions import ClientError
 
-from support.doubles import ScriptedDynamo, cancelled, refusal
-from worker import aws
-from worker.ports import InboxDown, LedgerDown
+from sqs_worker import aws
+from sqs_worker.ports import InboxDown, LedgerDown
+from support.fakes import ScriptedDynamo, cancelled, refusal
 
 
 def refused(code: str, status: int = 400) -> ClientError:

@@ -8,11 +8,11 @@ import pytest
 from moto import mock_aws
 
 from consumer.test_ledger import Tables
-from support.doubles import FakeStop, FakeTime, Notes, ScriptedDynamo, a_message, refusal
-from worker.holdings import Bounds
-from worker.message import Message
-from worker.outage import Outage, PatientLedger
-from worker.ports import Claim, Completion
+from sqs_worker.in_flight import Bounds
+from sqs_worker.message import Message
+from sqs_worker.outage import Outage, RetryingLedger
+from sqs_worker.ports import Claim, Completion
+from support.fakes import FakeStop, FakeTime, Notes, ScriptedDynamo, a_message, refusal
 
 BAD = "m-2"
 SERVER_ERROR = refusal("InternalServerError", ResponseMetadata={"HTTPStatusCode": 500})
@@ -48,13 +48,13 @@ def tables() -> Iterator[Tables]:
 @pytest.fixture(params=[True, False], ids=["transactional", "plain"])
 def patient(
     request: pytest.FixtureRequest, tables: Tables, monkeypatch: pytest.MonkeyPatch
-) -> PatientLedger:
+) -> RetryingLedger:
     clock = FakeTime()
-    monkeypatch.setattr("worker.outage.time", clock)
+    monkeypatch.setattr("sqs_worker.outage.time", clock)
     tables.dynamo = Broken(real=tables.real)
     notes: Any = Notes()
     outage = Outage(FakeStop(clock), notes, lambda **_: pytest.fail("an outage"))  # type: ignore[arg-type]
-    return PatientLedger(tables.ledger(transactional=request.param), outage, Bounds(30))
+    return RetryingLedger(tables.ledger(transactional=request.param), outage, Bounds(30))
 
 
 def batch() -> list[Message]:
@@ -63,7 +63,7 @@ def batch() -> list[Message]:
 
 @pytest.mark.parametrize("after", [False, True], ids=["nothing written", "written"])
 def test_claims_of_the_others_count_once(
-    patient: PatientLedger, tables: Tables, after: bool
+    patient: RetryingLedger, tables: Tables, after: bool
 ) -> None:
     messages = batch()
     tables.dynamo.after = after  # type: ignore[attr-defined]
@@ -76,7 +76,7 @@ def test_claims_of_the_others_count_once(
 @pytest.mark.parametrize("after", [False, True], ids=["nothing written", "written"])
 @pytest.mark.parametrize("table", ["status", "completed"])
 def test_effects_of_the_others_are_there_once(
-    patient: PatientLedger, tables: Tables, after: bool, table: str
+    patient: RetryingLedger, tables: Tables, after: bool, table: str
 ) -> None:
     """A group of completions that fails as a whole may have happened, and is then tried singly."""
     messages = batch()

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
+from sqs_worker.business import BusinessKey, key_of, requiring_key
+from sqs_worker.canonical import canonical
+from sqs_worker.message import KEY_BYTES, digest_of, identity_of, waves
+from sqs_worker.ports import Rejected
 from support.children import ROOT
-from support.doubles import a_message
-from worker.business import BusinessKey, key_of, requiring_key
-from worker.canonical import canonical
-from worker.message import KEY_BYTES, digest_of, identity_of, waves
-from worker.ports import Rejected
+from support.fakes import a_message
 
 ORDER = BusinessKey("[order_id, action]")
 RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -331,7 +331,7 @@ def test_events_carry_the_key_beside_the_id_where_there_is_one() -> None:
 
 def test_a_consumer_without_the_setting_does_not_load_jmespath() -> None:
     code = (
-        "import sys; sys.path.insert(0, 'consumer'); from worker import settings\n"
+        "import sys; from sqs_worker import settings\n"
         "settings.read({'QUEUE_URL': 'http://h/q'}); print('jmespath' in sys.modules)"
     )
     run = subprocess.run(

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from worker.cache import FinishedIds
+from sqs_worker.cache import FinishedIds
 
 BODY = "digest"
 

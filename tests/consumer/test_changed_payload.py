@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from consumer.integration.support import QUICK, Journal
-from worker.message import digest_of
+from sqs_worker.message import digest_of
 
 pytestmark = pytest.mark.integration
 

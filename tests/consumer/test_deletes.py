@@ -5,12 +5,12 @@ from itertools import pairwise
 
 import pytest
 
-from support.doubles import FakeInbox, FakeTime, Notes, a_message
-from worker.deletes import LONGEST_PAUSE, Deletes
-from worker.holdings import Bounds, Holdings
-from worker.message import Message
-from worker.meter import Tally
-from worker.ports import Deletion
+from sqs_worker.deletes import LONGEST_PAUSE, Deletes
+from sqs_worker.in_flight import Bounds, InFlight
+from sqs_worker.message import Message
+from sqs_worker.meter import Tally
+from sqs_worker.ports import Deletion
+from support.fakes import FakeQueue, FakeTime, Notes, a_message
 
 VISIBILITY = 30
 
@@ -20,15 +20,15 @@ class Bench:
 
     def __init__(self, clock: FakeTime) -> None:
         self.clock = clock
-        self.inbox, self.notes, self.tally = FakeInbox(), Notes(), Tally()
-        self.holdings = Holdings(self.inbox, Bounds(VISIBILITY), self.notes, self.tally)  # type: ignore[arg-type]
-        self.deletes = Deletes(self.inbox, self.holdings, self.notes, self.tally)  # type: ignore[arg-type]
+        self.inbox, self.notes, self.tally = FakeQueue(), Notes(), Tally()
+        self.in_flight = InFlight(self.inbox, Bounds(VISIBILITY), self.notes, self.tally)  # type: ignore[arg-type]
+        self.deletes = Deletes(self.inbox, self.in_flight, self.notes, self.tally)  # type: ignore[arg-type]
 
     def delete(self, *names: str, answer: Deletion = Deletion.UNKNOWN) -> list[Message]:
         messages = [a_message(name, visibility=VISIBILITY, now=self.clock.now) for name in names]
-        self.holdings.hold(messages)
+        self.in_flight.hold(messages)
         for message in messages:
-            self.holdings.start(message)
+            self.in_flight.start(message)
         self.answer(answer, *names)
         self.deletes.delete(messages)
         return messages
@@ -50,8 +50,8 @@ class Bench:
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     clock = FakeTime()
-    monkeypatch.setattr("worker.holdings.time", clock)
-    monkeypatch.setattr("worker.deletes.time", clock)
+    monkeypatch.setattr("sqs_worker.in_flight.time", clock)
+    monkeypatch.setattr("sqs_worker.deletes.time", clock)
     return Bench(clock)
 
 
@@ -59,7 +59,7 @@ def test_a_confirmed_delete_is_the_end_of_it(bench: Bench) -> None:
     bench.delete("a", answer=Deletion.DELETED)
     assert bench.run(60) == []
     assert bench.notes.of("a") == ["deleted"]
-    assert (bench.deletes.open, bench.holdings.held()) == (0, [])
+    assert (bench.deletes.open, bench.in_flight.held()) == (0, [])
 
 
 @pytest.mark.parametrize("failures", [1, 2, 5])
@@ -125,10 +125,10 @@ def test_a_stale_handle_is_not_tried_again(bench: Bench) -> None:
 
 def test_its_deadline_is_the_extended_one(bench: Bench) -> None:
     messages = [a_message("a", visibility=VISIBILITY, now=bench.clock.now)]
-    bench.holdings.hold(messages)
-    bench.holdings.start(messages[0])
+    bench.in_flight.hold(messages)
+    bench.in_flight.start(messages[0])
     bench.clock.now += VISIBILITY - 1
-    bench.holdings.extend()
+    bench.in_flight.extend()
     bench.answer(Deletion.UNKNOWN, "a")
     bench.deletes.delete(messages)
     assert bench.run(60)[-1] == pytest.approx(VISIBILITY, abs=0.2)
@@ -136,9 +136,9 @@ def test_its_deadline_is_the_extended_one(bench: Bench) -> None:
 
 def test_what_is_open_is_neither_extended_nor_given_back(bench: Bench) -> None:
     messages = bench.delete("a")
-    bench.holdings.extend()
-    bench.holdings.give_back(messages, "outage")
-    bench.holdings.close()
+    bench.in_flight.extend()
+    bench.in_flight.give_back(messages, "outage")
+    bench.in_flight.close()
     assert bench.inbox.extended == []
     assert bench.inbox.released == []
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from support.doubles import a_message
-from worker import effects
-from worker.effects import amount_of
-from worker.outside import Answer, OutsideDown, Request
-from worker.ports import Rejected
+from sqs_worker import effects
+from sqs_worker.effects import amount_of
+from sqs_worker.http_service import Answer, OutsideDown, Request
+from sqs_worker.ports import Rejected
+from support.fakes import a_message
 
 
 class Payments:

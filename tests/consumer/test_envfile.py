@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.envfile import REPOSITORY_FILE, merged
-from worker.settings import BadSettings
+from sqs_worker.envfile import REPOSITORY_FILE, merged
+from sqs_worker.settings import BadSettings
 
 FILE = """\
 # written by hand

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from support.doubles import FakeInbox, FakeLedger, Notes, a_message
-from worker import faults
-from worker.exits import Exit
-from worker.faults import Crash, CrashBetweenWrites, CrashingInbox, CrashingLedger
-from worker.outside import Answer, Request
-from worker.ports import Rejected
-from worker.variables import CALLS, CRASH_POINTS
+from sqs_worker import faults
+from sqs_worker.exits import Exit
+from sqs_worker.faults import Crash, CrashBetweenWrites, CrashingInbox, CrashingLedger
+from sqs_worker.http_service import Answer, Request
+from sqs_worker.ports import Rejected
+from sqs_worker.variables import CALLS, CRASH_POINTS
+from support.fakes import FakeLedger, FakeQueue, Notes, a_message
 
 CONSUMER = Path(__file__).resolve().parents[2] / "consumer"
 
@@ -28,14 +28,14 @@ def death(monkeypatch: pytest.MonkeyPatch) -> None:
     def die(code: int) -> None:
         raise Died(code)
 
-    monkeypatch.setattr("worker.faults.os._exit", die)
+    monkeypatch.setattr("sqs_worker.faults.os._exit", die)
 
 
 class Doomed:
     """Both ports and the work with a crash at one point; `did` is what really happened before."""
 
     def __init__(self, point: str) -> None:
-        self.notes, self.box, self.book = Notes(), FakeInbox([a_message()]), FakeLedger()
+        self.notes, self.box, self.book = Notes(), FakeQueue([a_message()]), FakeLedger()
         crash = Crash(point, self.notes)  # type: ignore[arg-type]
         self.inbox = CrashingInbox(self.box, crash)
         self.ledger = CrashingLedger(self.book, crash)
@@ -172,9 +172,9 @@ def test_between_writes_the_gate_stands_and_the_effect_does_not() -> None:
 def test_a_crash_flushes_nothing_unwinds_nothing_and_leaves_its_journal(tmp_path: Path) -> None:
     code = (
         "import atexit, sys\n"
-        "from worker.faults import Crash\n"
-        "from worker.journal import open_journal\n"
-        "from worker.message import Message\n"
+        "from sqs_worker.faults import Crash\n"
+        "from sqs_worker.journal import open_journal\n"
+        "from sqs_worker.message import Message\n"
         "atexit.register(print, 'unwound')\n"
         "message = Message('m-1', 's', 'h', 'd', '', '', 2, 0.0, 0.0, 0.0)\n"
         "sys.stdout.write('not flushed')\n"
@@ -201,7 +201,7 @@ def test_a_crash_flushes_nothing_unwinds_nothing_and_leaves_its_journal(tmp_path
 
 def test_simulated_work_takes_a_time_between_both_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("worker.faults.time.sleep", slept.append)
+    monkeypatch.setattr("sqs_worker.faults.time.sleep", slept.append)
     work = faults.simulated(0.25, 0.75)
     for _ in range(200):
         work(a_message())
@@ -214,7 +214,7 @@ def test_every_nth_message_is_slow(
     monkeypatch: pytest.MonkeyPatch, every: int, long: list[int]
 ) -> None:
     order: list[object] = []
-    monkeypatch.setattr("worker.faults.time.sleep", order.append)
+    monkeypatch.setattr("sqs_worker.faults.time.sleep", order.append)
     work = faults.slow(lambda message: order.append(message.id), 9.0, every)
     for number in range(1, 6):
         work(a_message(str(number)))
@@ -239,7 +239,7 @@ def test_a_body_with_the_marker_is_refused_before_its_work() -> None:
 def test_a_crash_rate_is_a_probability_per_message(
     monkeypatch: pytest.MonkeyPatch, rate: float, drawn: float, *, dies: bool
 ) -> None:
-    monkeypatch.setattr("worker.faults.random.random", lambda: drawn)
+    monkeypatch.setattr("sqs_worker.faults.random.random", lambda: drawn)
     notes, worked = Notes(), []
     crash = Crash("in-work", notes)  # type: ignore[arg-type]
     work = faults.crashing_sometimes(lambda message: worked.append(message.id), rate, crash)

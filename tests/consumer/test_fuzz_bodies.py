@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from consumer.integration.support import QUICK, Journal
+from sqs_worker.message import KEY_BYTES, digest_of, message_id
 from support.waiting import wait_for
-from worker.message import KEY_BYTES, digest_of, message_id
 
 XML = st.characters(
     exclude_categories=["Cs"],

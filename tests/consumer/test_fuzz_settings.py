@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from sqs_worker import envfile
+from sqs_worker.settings import BadSettings, Settings, read
+from sqs_worker.variables import VARIABLES
 from support.waiting import wait_for
-from worker import envfile
-from worker.settings import BadSettings, Settings, read
-from worker.variables import VARIABLES
 
 T = TypeVar("T")
 URL = "https://sqs.us-west-1.amazonaws.com/123456789012/queue"

@@ -9,11 +9,11 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 from moto import mock_aws
 
-from support.doubles import LOST, ScriptedDynamo, a_message, cancelled, no_answer, refusal
-from worker.ledger import DynamoLedger, NoLedger
-from worker.message import digest_of
-from worker.ports import Claim, Completion, LedgerDown
-from worker.rows import KEEP_SECONDS
+from sqs_worker.ledger import DynamoLedger, NoLedger
+from sqs_worker.message import digest_of
+from sqs_worker.ports import Claim, Completion, LedgerDown
+from sqs_worker.rows import KEEP_SECONDS
+from support.fakes import LOST, ScriptedDynamo, a_message, cancelled, no_answer, refusal
 
 _names = count(1)
 START = 1_700_000_000.0

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from worker import logs
+from sqs_worker import logs
 
 HOSTILE = "a\nb\r\x1b[31mred\x00\u2028\ud800"
 
@@ -15,7 +15,7 @@ HOSTILE = "a\nb\r\x1b[31mred\x00\u2028\ud800"
 @pytest.fixture
 def root(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logger]:
     """The root logger without handlers, put back as it was."""
-    names = ("", "worker")
+    names = ("", "sqs_worker")
     levels = {name: logging.getLogger(name).level for name in names}
     monkeypatch.setattr(logging.root, "handlers", [])
     yield logging.root
@@ -25,7 +25,7 @@ def root(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logger]:
 
 def log(form: str, text: str, *arguments: object, level: str = "INFO") -> None:
     logs.set_up(level, form)
-    logging.getLogger("worker.test").info(text, *arguments)
+    logging.getLogger("sqs_worker.test").info(text, *arguments)
 
 
 def failing(form: str, text: str) -> None:
@@ -33,7 +33,7 @@ def failing(form: str, text: str) -> None:
     try:
         raise ValueError(text)
     except ValueError:
-        logging.getLogger("worker.test").exception("it failed")
+        logging.getLogger("sqs_worker.test").exception("it failed")
 
 
 @pytest.mark.usefixtures("root")
@@ -83,7 +83,7 @@ class TestJson:
     def test_the_closing_figures_are_fields(self, capsys: pytest.CaptureFixture[str]) -> None:
         logs.set_up("INFO", "json")
         figures = {"calls": {"sqs.ReceiveMessage": 2}, "seconds": 0.5}
-        logging.getLogger("worker.test").info("stopped", extra={"figures": figures})
+        logging.getLogger("sqs_worker.test").info("stopped", extra={"figures": figures})
         (line,) = capsys.readouterr().err.splitlines()
         assert json.loads(line)["figures"] == figures
 
@@ -96,7 +96,7 @@ class TestJson:
 @pytest.mark.usefixtures("root")
 def test_the_level_is_ours_alone(capsys: pytest.CaptureFixture[str]) -> None:
     logs.set_up("DEBUG", "text")
-    logging.getLogger("worker.loop").debug("ours")
+    logging.getLogger("sqs_worker.loop").debug("ours")
     logging.getLogger("botocore").info("not ours")
     logging.getLogger("botocore").warning("a warning")
     text = capsys.readouterr().err

@@ -10,11 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from support.doubles import FakeInbox, FakeLedger, FakeStop, FakeTime, Notes, a_message
-from worker.cache import FinishedIds
-from worker.deletes import BACKLOG, Deletes
-from worker.holdings import Bounds, Holdings
-from worker.loop import (
+from sqs_worker.cache import FinishedIds
+from sqs_worker.deletes import BACKLOG, Deletes
+from sqs_worker.in_flight import Bounds, InFlight
+from sqs_worker.loop import (
     LAST_CALLS,
     LONGEST_PAUSE,
     MOST_ERRORS,
@@ -23,12 +22,13 @@ from worker.loop import (
     Loop,
     Parts,
 )
-from worker.message import Message
-from worker.meter import Tally
-from worker.outage import Outage, PatientLedger
-from worker.pipeline import Pipeline
-from worker.ports import Deletion, InboxDown, LedgerDown
-from worker.turnstile import Permit, Turnstile
+from sqs_worker.message import Message
+from sqs_worker.meter import Tally
+from sqs_worker.outage import Outage, RetryingLedger
+from sqs_worker.pipeline import Pipeline
+from sqs_worker.ports import Deletion, InboxDown, LedgerDown
+from sqs_worker.receive_limiter import Permit, ReceiveLimiter
+from support.fakes import FakeLedger, FakeQueue, FakeStop, FakeTime, Notes, a_message
 
 SECONDS = 5
 """The longest that any of these may take; nothing waits for it where all is well."""
@@ -49,21 +49,21 @@ class Pauses(threading.Event):
 class Consumer:
     """All parts of a consumer around fakes; `work` is what a test gives for a message id."""
 
-    def __init__(self, *receives: Sequence[Message] | Exception, **turnstile: float) -> None:
-        self.inbox, self.ledger = FakeInbox(*receives), FakeLedger()
+    def __init__(self, *receives: Sequence[Message] | Exception, **limiter: float) -> None:
+        self.inbox, self.ledger = FakeQueue(*receives), FakeLedger()
         self.notes, self.tally, self.stopping = Notes(), Tally(), Pauses()
         bounds = Bounds(30)
-        self.holdings = Holdings(self.inbox, bounds, self.notes, self.tally)  # type: ignore[arg-type]
-        self.deletes = Deletes(self.inbox, self.holdings, self.notes, self.tally)  # type: ignore[arg-type]
+        self.in_flight = InFlight(self.inbox, bounds, self.notes, self.tally)  # type: ignore[arg-type]
+        self.deletes = Deletes(self.inbox, self.in_flight, self.notes, self.tally)  # type: ignore[arg-type]
         self.work: dict[str, Callable[[], object]] = {}
-        settings = {"lanes": 1, "batch": 10, "wait": 10, "limit": 0, "idle_timeout": 0, **turnstile}
-        self.turnstile = Turnstile(**settings)  # type: ignore[arg-type]
-        self.outage = Outage(self.stopping, self.notes, self.turnstile.slow_start)  # type: ignore[arg-type]
-        patient = PatientLedger(self.ledger, self.outage, bounds)
+        settings = {"lanes": 1, "batch": 10, "wait": 10, "limit": 0, "idle_timeout": 0, **limiter}
+        self.limiter = ReceiveLimiter(**settings)  # type: ignore[arg-type]
+        self.outage = Outage(self.stopping, self.notes, self.limiter.slow_start)  # type: ignore[arg-type]
+        patient = RetryingLedger(self.ledger, self.outage, bounds)
         pipeline = Pipeline(
             ledger=patient,
             work=lambda message: self.work.get(message.id, lambda: None)(),  # type: ignore[arg-type,return-value]
-            holdings=self.holdings,
+            in_flight=self.in_flight,
             deletes=self.deletes,
             finished=FinishedIds(100),
             journal=self.notes,  # type: ignore[arg-type]
@@ -74,8 +74,8 @@ class Consumer:
             inbox=self.inbox,
             ledger=patient,
             pipeline=pipeline,
-            holdings=self.holdings,
-            turnstile=self.turnstile,
+            in_flight=self.in_flight,
+            limiter=self.limiter,
             outage=self.outage,
             journal=self.notes,  # type: ignore[arg-type]
             tally=self.tally,
@@ -119,7 +119,7 @@ class TestTurn:
     ) -> None:
         """Each at its own time, of 10 s; the pauses of the lane take no time here."""
         clock = FakeTime()
-        monkeypatch.setattr("worker.loop.time", clock)
+        monkeypatch.setattr("sqs_worker.loop.time", clock)
         seconds = [0, 0, 4.9, 5, 0, 0, 0, 0, 0]
         empty: list[Message] = []
         consumer = Consumer(*[empty] * 6, [a_message()], empty, empty)
@@ -137,7 +137,7 @@ class TestTurn:
 
     def test_once_receiving_has_ended_it_is_over(self) -> None:
         consumer = Consumer([a_message()])
-        consumer.turnstile.close("signal")
+        consumer.limiter.close("signal")
         assert not consumer.lane().turn()
         assert consumer.inbox.asked == []
 
@@ -165,7 +165,7 @@ class TestTurn:
 
     def test_what_arrives_after_a_stop_is_given_back(self) -> None:
         consumer = Consumer([a_message("a"), a_message("b")])
-        consumer.inbox.on_receive = consumer.holdings.close
+        consumer.inbox.on_receive = consumer.in_flight.close
         assert consumer.lane().turn()
         assert consumer.inbox.released == ["a", "b"]
         assert consumer.ledger.calls == []
@@ -183,16 +183,16 @@ class TestTurn:
         assert consumer.inbox.deleted == ["a"]
         assert sorted(consumer.inbox.released) == ["b", "c"]
         assert ("released", "c", {"reason": "outage"}) in consumer.notes.lines
-        assert consumer.holdings.held() == []
+        assert consumer.in_flight.held() == []
 
     def test_a_bug_in_the_path_leaves_its_messages_to_their_time(self) -> None:
         consumer = Consumer([a_message("a")], idle_timeout=0)
         consumer.ledger.claim = lambda _: {}["bug"]  # type: ignore[method-assign,assignment]
         with pytest.raises(KeyError):
             consumer.lane().turn()
-        assert consumer.holdings.held() == []
+        assert consumer.in_flight.held() == []
         assert consumer.inbox.deleted == consumer.inbox.released == []
-        assert consumer.turnstile._busy == 0
+        assert consumer.limiter._busy == 0
 
     def test_after_an_outage_it_starts_with_one_message(self) -> None:
         consumer = Consumer([a_message("a")])
@@ -204,28 +204,28 @@ class TestTurn:
 
     def test_no_receive_begins_where_the_ledger_went_down_while_it_waited(self) -> None:
         consumer = Consumer([a_message("a")], limit=10)
-        enter = consumer.turnstile.enter
+        enter = consumer.limiter.enter
 
         def wait_for_a_turn() -> Permit | None:
             permit = enter()
             consumer.outage._note_down(LedgerDown("down"))
             return permit
 
-        consumer.turnstile.enter = wait_for_a_turn  # type: ignore[method-assign]
+        consumer.limiter.enter = wait_for_a_turn  # type: ignore[method-assign]
         lane = consumer.lane()
         assert lane.turn()
         assert consumer.inbox.asked == []
         consumer.outage._note_up()
-        consumer.turnstile.enter = enter  # type: ignore[method-assign]
+        consumer.limiter.enter = enter  # type: ignore[method-assign]
         assert lane.turn()
         assert consumer.inbox.asked == [(1, 10)]  # every outage ends in a slow start
-        assert consumer.turnstile._left == 9  # the permit was given back
+        assert consumer.limiter._left == 9  # the permit was given back
 
     def test_while_the_ledger_is_down_the_end_of_receiving_ends_a_lane(self) -> None:
         consumer = Consumer([a_message("a")])
         consumer.ledger.down = {"probe"}
         consumer.outage._note_down(LedgerDown("down"))
-        consumer.outage._pause = lambda *_: consumer.turnstile.close("signal")  # type: ignore[method-assign]
+        consumer.outage._pause = lambda *_: consumer.limiter.close("signal")  # type: ignore[method-assign]
         assert not consumer.lane().turn()
         assert consumer.ledger.calls == []
         assert consumer.inbox.asked == []
@@ -253,14 +253,14 @@ class TestLane:
     def test_a_turn_without_an_error_resets_the_count(self) -> None:
         errors = [RuntimeError("bug")] * (MOST_ERRORS - 1)
         consumer = Consumer(*errors, [a_message("a")], *errors, [], *errors, [a_message("b")])
-        consumer.turnstile._left = 2
+        consumer.limiter._left = 2
         assert consumer.loop().run() == "limit"
         assert consumer.inbox.deleted == ["a", "b"]
         assert consumer.tally["errors"] == 3 * (MOST_ERRORS - 1)
 
     def test_one_lane_that_ends_so_ends_the_consumer(self) -> None:
         consumer = Consumer(*[[a_message(str(n))] for n in range(9)], lanes=2, batch=1)
-        working, closed = threading.Event(), consumer.turnstile.close
+        working, closed = threading.Event(), consumer.limiter.close
 
         def close(reason: str) -> None:
             closed(reason)
@@ -269,7 +269,7 @@ class TestLane:
         def bug() -> None:
             raise SystemError
 
-        consumer.turnstile.close = close  # type: ignore[method-assign]
+        consumer.limiter.close = close  # type: ignore[method-assign]
         consumer.work["0"] = lambda: wait_for(working)
         real = consumer.ledger.claim
         consumer.ledger.claim = lambda batch: real(batch) if batch[0].id == "0" else bug()  # type: ignore[method-assign,assignment,return-value]
@@ -573,12 +573,12 @@ class Beats:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, visibility: int) -> None:
         self.clock = FakeTime()
-        monkeypatch.setattr("worker.loop.time", self.clock)
-        monkeypatch.setattr("worker.holdings.time", self.clock)
+        monkeypatch.setattr("sqs_worker.loop.time", self.clock)
+        monkeypatch.setattr("sqs_worker.in_flight.time", self.clock)
         self.consumer = Consumer()
-        self.consumer.holdings._visibility = visibility
+        self.consumer.in_flight._visibility = visibility
         self.message = a_message("a", visibility=visibility, now=self.clock.now)
-        self.consumer.holdings.hold([self.message])
+        self.consumer.in_flight.hold([self.message])
         self.extended_at: list[float] = []
         self.latest = -math.inf  # how long after its time the message was extended
         self.consumer.inbox.on_extend = self._note
@@ -596,7 +596,7 @@ class Beats:
 
     def _note(self) -> None:
         self.extended_at.append(self.clock.now)
-        self.latest = max(self.latest, self.consumer.holdings.overdue(self.message))
+        self.latest = max(self.latest, self.consumer.in_flight.overdue(self.message))
 
 
 class TestKeepingHidden:
@@ -661,16 +661,16 @@ class TestKeepingHidden:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         beats = Beats(monkeypatch, 6)
-        beats.consumer.holdings.drop([beats.message])
+        beats.consumer.in_flight.drop([beats.message])
         beats.message = a_message("late", visibility=6, now=beats.clock.now - 4)
-        beats.consumer.holdings.hold([beats.message])
+        beats.consumer.in_flight.hold([beats.message])
         assert beats.run(7, beat=2.9)[0] < 2
         assert beats.latest < 0
 
     def test_with_empty_hands_it_asks_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         beats = Beats(monkeypatch, 4)
         beats.down()
-        beats.consumer.holdings.drop([beats.message])
+        beats.consumer.in_flight.drop([beats.message])
         assert beats.run(20, beat=1) == []
 
 

@@ -5,8 +5,7 @@ import json
 
 import pytest
 
-from support.doubles import a_message
-from worker.message import (
+from sqs_worker.message import (
     KEY_BYTES,
     Identity,
     delivery_of,
@@ -16,6 +15,7 @@ from worker.message import (
     message_id,
     waves,
 )
+from support.fakes import a_message
 
 SQS_ID = "5fea7756-0ea4-451a-a703-a558b933e274"
 

@@ -9,13 +9,13 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from support.doubles import ScriptedDynamo, a_message
+from sqs_worker.business import BusinessKey
+from sqs_worker.ledger import DynamoLedger
+from sqs_worker.message import Identity, Message, identity_of
+from sqs_worker.outbox import Outbox
+from sqs_worker.ports import Claim, Completion
+from support.fakes import ScriptedDynamo, a_message
 from support.older import ROWS
-from worker.business import BusinessKey
-from worker.ledger import DynamoLedger
-from worker.message import Identity, Message, identity_of
-from worker.outbox import Outbox
-from worker.ports import Claim, Completion
 
 SAVED = json.loads(ROWS.read_text())
 KEY = BusinessKey("[order_id, action]")

@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from support.doubles import FakeLedger, FakeStop, FakeTime, Notes, a_message
-from worker import outage as module
-from worker.holdings import Bounds
-from worker.message import Message
-from worker.outage import (
+from sqs_worker import outage as module
+from sqs_worker.in_flight import Bounds
+from sqs_worker.message import Message
+from sqs_worker.outage import (
     HOLD_SECONDS,
     LONGEST_PAUSE,
     PROBES,
     TRIES_ALONE,
     NotDown,
     Outage,
-    PatientLedger,
+    RetryingLedger,
 )
-from worker.ports import Claim, Completion, LedgerDown
+from sqs_worker.ports import Claim, Completion, LedgerDown
+from support.fakes import FakeLedger, FakeStop, FakeTime, Notes, a_message
 
 
 class World:
@@ -106,8 +106,8 @@ class World:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     clock = FakeTime()
-    monkeypatch.setattr("worker.outage.time", clock)
-    monkeypatch.setattr("worker.outage.random.uniform", lambda _, most: most)
+    monkeypatch.setattr("sqs_worker.outage.time", clock)
+    monkeypatch.setattr("sqs_worker.outage.random.uniform", lambda _, most: most)
     return World(clock)
 
 
@@ -557,7 +557,7 @@ class TestPatientLedger:
                     raise LedgerDown(name)
 
         ledger = Flaky()
-        patient = PatientLedger(ledger, world.outage, BOUNDS)
+        patient = RetryingLedger(ledger, world.outage, BOUNDS)
         batch = [a_message("a"), a_message("b")]
         assert patient.claim(batch) == [Claim.CLAIMED] * 2
         assert patient.complete(batch) == [Completion.EFFECT] * 2
@@ -568,7 +568,7 @@ class TestPatientLedger:
     def test_a_stop_ends_the_waiting_of_a_claim_but_not_of_a_completion(self, world: World) -> None:
         ledger = FakeLedger()
         ledger.down = {"claim", "complete", "probe"}
-        patient = PatientLedger(ledger, world.outage, BOUNDS)
+        patient = RetryingLedger(ledger, world.outage, BOUNDS)
         world.stopping.set()
         world.outage.hurry(world.clock.now + 10)
         with pytest.raises(LedgerDown):
@@ -585,7 +585,7 @@ class TestPatientLedger:
     ) -> None:
         ledger = FakeLedger()
         ledger.down = {operation, "probe"}
-        patient = PatientLedger(ledger, world.outage, BOUNDS)
+        patient = RetryingLedger(ledger, world.outage, BOUNDS)
         first, last = a_message("a"), a_message("b", receive_count=2)
         for batch, seconds in (([first], HOLD_SECONDS), ([first, last], BOUNDS.extensible)):
             began = world.clock.now
@@ -598,7 +598,7 @@ class TestPatientLedger:
     ) -> None:
         ledger = FakeLedger()
         ledger.down = {"claim", "probe"}
-        patient = PatientLedger(ledger, world.outage, BOUNDS)
+        patient = RetryingLedger(ledger, world.outage, BOUNDS)
         world.stopping.set()
         world.outage.hurry(world.clock.now + 10)
         with pytest.raises(LedgerDown):
@@ -608,7 +608,7 @@ class TestPatientLedger:
     def test_it_says_which_failures_are_recorded(self, world: World) -> None:
         ledger = FakeLedger()
         ledger.unrecorded = {"a"}
-        patient = PatientLedger(ledger, world.outage, BOUNDS)
+        patient = RetryingLedger(ledger, world.outage, BOUNDS)
         failed = [(a_message("a"), "no"), (a_message("b"), "no")]
         assert patient.fail(failed) == [False, True]
 
@@ -616,7 +616,7 @@ class TestPatientLedger:
     def test_failures_and_probes_do_not_wait(self, world: World, operation: str) -> None:
         ledger = FakeLedger()
         ledger.down = {operation}
-        patient = PatientLedger(ledger, world.outage, BOUNDS)
+        patient = RetryingLedger(ledger, world.outage, BOUNDS)
         with pytest.raises(LedgerDown):
             patient.fail([(a_message(), "no")]) if operation == "fail" else patient.probe()
         assert world.clock.sleeps == []
@@ -626,7 +626,7 @@ class TestPatientLedger:
         self, world: World
     ) -> None:
         """An outage that only the reads of the work meet must not spend receives either."""
-        patient = PatientLedger(FakeLedger(), world.outage, BOUNDS)
+        patient = RetryingLedger(FakeLedger(), world.outage, BOUNDS)
         no_answer = LedgerDown("no answer")
         assert patient.outlast(a_message(), world.failing(5, no_answer)) == "answer"
         began = world.clock.now
@@ -638,7 +638,7 @@ class TestPatientLedger:
     def test_a_call_of_the_work_outlasts_an_outage_as_a_completion_does(self, world: World) -> None:
         ledger = FakeLedger()
         ledger.down = {"probe"}
-        patient = PatientLedger(ledger, world.outage, BOUNDS)
+        patient = RetryingLedger(ledger, world.outage, BOUNDS)
         for count, seconds in ((1, HOLD_SECONDS), (2, BOUNDS.extensible)):
             began = world.clock.now
             with pytest.raises(LedgerDown):
@@ -683,7 +683,7 @@ class TestBadRows:
         self, world: World, operation: str, good: object, unknown: object, bad: str
     ) -> None:
         ledger = Rows(*bad)
-        patient = PatientLedger(ledger, world.outage, BOUNDS)
+        patient = RetryingLedger(ledger, world.outage, BOUNDS)
         batch = [a_message(name) for name in "abcde"]
         answers = getattr(patient, operation)(batch)
         assert answers == [unknown if message.id in bad else good for message in batch]
@@ -694,7 +694,7 @@ class TestBadRows:
         self, world: World, operation: str, good: object, unknown: object
     ) -> None:
         ledger = Rows("c")
-        patient = PatientLedger(ledger, world.outage, BOUNDS)
+        patient = RetryingLedger(ledger, world.outage, BOUNDS)
         getattr(patient, operation)([a_message(name) for name in "abcde"])
         alone = ledger.asked(operation).count(["c"])
         assert alone == 1 + TRIES_ALONE
@@ -706,7 +706,7 @@ class TestBadRows:
         self, world: World, operation: str, good: object, unknown: object, caplog: Any
     ) -> None:
         ledger = Rows("a")
-        patient = PatientLedger(ledger, world.outage, BOUNDS)
+        patient = RetryingLedger(ledger, world.outage, BOUNDS)
         assert getattr(patient, operation)([a_message("a")]) == [unknown]
         assert world.notes.lines == []
         assert "message a: its rows cannot be written" in caplog.text
@@ -716,7 +716,7 @@ class TestBadRows:
     ) -> None:
         ledger = Rows("a")
         ledger.down = {operation, "probe"}
-        patient = PatientLedger(ledger, world.outage, BOUNDS)
+        patient = RetryingLedger(ledger, world.outage, BOUNDS)
         with pytest.raises(LedgerDown):
             getattr(patient, operation)([a_message("a", receive_count=2)])
         assert world.clock.now >= 100 + BOUNDS.extensible
@@ -735,7 +735,7 @@ class TestBadRows:
             called(name, messages)
 
         ledger._called = dying  # type: ignore[method-assign]
-        patient = PatientLedger(ledger, world.outage, BOUNDS)
+        patient = RetryingLedger(ledger, world.outage, BOUNDS)
         answers = getattr(patient, operation)([a_message(name) for name in "abcde"])
         assert answers == [good, good, unknown, unknown, unknown]
         assert world.states == ["down"]

@@ -9,11 +9,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from support.doubles import LOST, ScriptedDynamo, a_message, no_answer, refusal
-from worker.ledger import DynamoLedger
-from worker.message import message_id
-from worker.outbox import ROWS, Intent, Outbox
-from worker.ports import Claim, Completion, LedgerDown
+from sqs_worker.ledger import DynamoLedger
+from sqs_worker.message import message_id
+from sqs_worker.outbox import ROWS, Intent, Outbox
+from sqs_worker.ports import Claim, Completion, LedgerDown
+from support.fakes import LOST, ScriptedDynamo, a_message, no_answer, refusal
 
 _names = count(1)
 BODY = '{"work": 7}'

@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-from support.doubles import FakeInbox, FakeLedger, FakeTime, Notes, a_message
+from sqs_worker.cache import FinishedIds
+from sqs_worker.deletes import Deletes
+from sqs_worker.in_flight import Bounds, InFlight
+from sqs_worker.message import Message
+from sqs_worker.meter import Tally
+from sqs_worker.pipeline import Pipeline
+from sqs_worker.ports import Claim, Completion, Deletion, LedgerDown, Rejected
+from support.fakes import FakeLedger, FakeQueue, FakeTime, Notes, a_message
 from support.waiting import wait_for
-from worker.cache import FinishedIds
-from worker.deletes import Deletes
-from worker.holdings import Bounds, Holdings
-from worker.message import Message
-from worker.meter import Tally
-from worker.pipeline import Pipeline
-from worker.ports import Claim, Completion, Deletion, LedgerDown, Rejected
 
 VISIBILITY = 30
 
@@ -26,17 +26,17 @@ class Path:
 
     def __init__(self, clock: FakeTime, commit_batch: int = 1, cache: int = 100) -> None:
         self.clock = clock
-        self.inbox, self.ledger = FakeInbox(), FakeLedger()
+        self.inbox, self.ledger = FakeQueue(), FakeLedger()
         self.notes, self.tally = Notes(), Tally()
-        self.holdings = Holdings(self.inbox, Bounds(VISIBILITY), self.notes, self.tally)  # type: ignore[arg-type]
-        self.deletes = Deletes(self.inbox, self.holdings, self.notes, self.tally)  # type: ignore[arg-type]
+        self.in_flight = InFlight(self.inbox, Bounds(VISIBILITY), self.notes, self.tally)  # type: ignore[arg-type]
+        self.deletes = Deletes(self.inbox, self.in_flight, self.notes, self.tally)  # type: ignore[arg-type]
         self.finished = FinishedIds(cache)
         self.worked: list[str] = []
         self.work: dict[str, Callable[[], object]] = {}
         self.pipeline = Pipeline(
             ledger=self.ledger,
             work=self._work,
-            holdings=self.holdings,
+            in_flight=self.in_flight,
             deletes=self.deletes,
             finished=self.finished,
             journal=self.notes,  # type: ignore[arg-type]
@@ -48,7 +48,7 @@ class Path:
         return self.run_on([self.delivery(name) for name in names])
 
     def run_on(self, batch: Sequence[Message]) -> list[Message]:
-        assert self.holdings.hold(batch) == batch
+        assert self.in_flight.hold(batch) == batch
         self.pipeline.run(batch)
         return list(batch)
 
@@ -66,8 +66,8 @@ class Path:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
     clock = FakeTime()
-    monkeypatch.setattr("worker.holdings.time", clock)
-    monkeypatch.setattr("worker.deletes.time", clock)
+    monkeypatch.setattr("sqs_worker.in_flight.time", clock)
+    monkeypatch.setattr("sqs_worker.deletes.time", clock)
     return clock
 
 
@@ -95,7 +95,7 @@ class TestGoodCase:
         ]
         assert ("completed", "a", {"effect": True}) in path.notes.lines
         assert path.tally.items() == {"completed": 1}
-        assert path.holdings.held() == []
+        assert path.in_flight.held() == []
 
     @pytest.mark.parametrize(
         ("commit_batch", "completions"),
@@ -158,14 +158,14 @@ class TestAlreadyDone:
 
     def test_what_was_given_back_meanwhile_is_not_deleted(self, path: Path) -> None:
         def claim(messages: Sequence[Message]) -> list[Claim]:
-            path.holdings.close()
+            path.in_flight.close()
             return [Claim.ALREADY_DONE] * len(messages)
 
         path.ledger.claim = claim  # type: ignore[method-assign]
         path.run("a", "b")
         assert path.inbox.released == ["a", "b"]
         assert path.inbox.deleted == []
-        assert path.holdings.held() == []
+        assert path.in_flight.held() == []
 
     def test_what_another_completed_first_is_deleted_and_not_an_effect(self, path: Path) -> None:
         path.ledger.completions = {"a": Completion.ALREADY_DONE}
@@ -182,7 +182,7 @@ class TestAlreadyDone:
         path.run_on([first, path.delivery("b"), second])
         assert path.worked == ["a", "b"]
         assert path.inbox.deleted == ["a", "b", "a"]
-        assert path.holdings.held() == []
+        assert path.in_flight.held() == []
 
     def test_a_second_copy_whose_first_failed_is_tried(self, path: Path) -> None:
         outcomes = iter([Rejected("no"), None])
@@ -229,7 +229,7 @@ class TestChangedPayload:
         assert path.worked == ["b"]
         assert path.inbox.deleted == ["b"]
         assert path.tally.items() == {"payload_changed": 1, "completed": 1}
-        assert path.holdings.held() == []
+        assert path.in_flight.held() == []
         assert path.inbox.released == []
         assert not path.knows("a")
 
@@ -239,7 +239,7 @@ class TestChangedPayload:
         assert path.notes.of("a") == ["claimed", "work_started", "worked", "payload_changed"]
         assert path.inbox.deleted == ["b"]
         assert path.tally.items() == {"payload_changed": 1, "completed": 1}
-        assert path.holdings.held() == []
+        assert path.in_flight.held() == []
         assert not path.knows("a")
 
     def test_the_cache_answers_for_the_same_body_only(self, path: Path) -> None:
@@ -297,7 +297,7 @@ class TestUnsure:
         assert path.inbox.deleted == ["b"]
         assert path.notes.of("a") == ["claim_unknown"]
         assert path.tally["unknown"] == 1
-        assert path.holdings.held() == []
+        assert path.in_flight.held() == []
 
     def test_a_completion_that_is_not_sure_is_never_deleted(self, path: Path) -> None:
         path.ledger.completions = {"b": Completion.UNKNOWN}
@@ -306,7 +306,7 @@ class TestUnsure:
         assert path.notes.of("b")[-1] == "complete_unknown"
         assert path.tally.items() == {"completed": 2, "unknown": 1}
         assert not path.knows("b")
-        assert path.holdings.held() == []
+        assert path.in_flight.held() == []
 
     @pytest.mark.parametrize("operation", ["claim", "complete"])
     def test_a_ledger_that_is_down_deletes_nothing(self, path: Path, operation: str) -> None:
@@ -322,7 +322,7 @@ class TestUnsure:
         with pytest.raises(LedgerDown):
             path.run("done", "a", "b", "c")
         assert path.inbox.deleted == ["done", "a"]
-        assert sorted(message.id for message in path.holdings.held()) == ["b", "c"]
+        assert sorted(message.id for message in path.in_flight.held()) == ["b", "c"]
 
     def test_a_delete_that_is_not_sure_stays_open_and_delays_no_other(self, path: Path) -> None:
         path.inbox.deletions = {"a": Deletion.UNKNOWN}
@@ -330,7 +330,7 @@ class TestUnsure:
         assert path.notes.of("a")[-1] == "completed"
         assert path.notes.of("b")[-1] == "deleted"
         assert path.deletes.open == 1
-        assert path.holdings.held() == []
+        assert path.in_flight.held() == []
 
     def test_an_error_in_the_path_itself_still_deletes_only_what_was_done(self, path: Path) -> None:
         path.work["b"] = lambda: setattr(path.ledger, "complete", None)
@@ -348,7 +348,7 @@ class TestFailures:
         assert path.ledger.failed == [("a", "rejected: poison")]
         assert path.inbox.deleted == ["b"]
         assert path.tally.items() == {"completed": 1, "failed": 1}
-        assert path.holdings.held() == []
+        assert path.in_flight.held() == []
         assert not path.knows("a")
 
     @pytest.mark.parametrize(
@@ -374,7 +374,7 @@ class TestFailures:
         assert path.ledger.failed == []
         assert path.inbox.deleted == ["b"]
         assert "failed" not in path.tally.items()
-        assert path.holdings.held() == []
+        assert path.in_flight.held() == []
 
     def test_the_failures_of_a_batch_are_recorded_in_one_call(self, clock: FakeTime) -> None:
         path = Path(clock, commit_batch=10)
@@ -405,7 +405,7 @@ class TestFailures:
 
 class TestStop:
     def test_what_a_stop_gave_back_meanwhile_is_not_begun(self, path: Path) -> None:
-        path.work["a"] = path.holdings.close
+        path.work["a"] = path.in_flight.close
         path.run("a", "b", "c")
         assert path.worked == ["a"]
         assert path.inbox.released == ["b", "c"]
@@ -415,15 +415,15 @@ class TestStop:
         self, clock: FakeTime
     ) -> None:
         path = Path(clock, cache=0)
-        path.work["a"] = path.holdings.close
+        path.work["a"] = path.in_flight.close
         path.run("a", "a", "b", "a")
         assert path.ledger.asked("claim") == [["a", "b"]]
         assert path.inbox.released == ["a", "b", "a"]
 
     def test_what_it_gave_back_before_the_first_claim_is_not_claimed(self, path: Path) -> None:
         batch = [path.delivery("a"), path.delivery("b")]
-        path.holdings.hold(batch)
-        path.holdings.give_back(batch[:1], "shutdown")
+        path.in_flight.hold(batch)
+        path.in_flight.give_back(batch[:1], "shutdown")
         path.pipeline.run(batch)
         assert path.ledger.asked("claim") == [["b"]]
 
@@ -458,7 +458,7 @@ class TestTime:
         path.run("a", "b")
         assert path.ledger.asked("complete") == [["a"], ["b"]]
         assert path.inbox.deleted == ["a", "b"]
-        assert path.holdings.held() == []
+        assert path.in_flight.held() == []
 
     def test_before_that_nothing_is_settled_early(self, clock: FakeTime) -> None:
         path = Path(clock, commit_batch=10)
@@ -484,7 +484,7 @@ class TestTime:
         def work_on() -> None:
             clock.now += VISIBILITY / 2 + 1
             path.pipeline.settle_due()
-            path.holdings.extend()
+            path.in_flight.extend()
             assert sorted(path.inbox.extended[0][0]) == ["a", "b", "c"]
 
         path.ledger.complete = complete_late  # type: ignore[method-assign]
@@ -551,7 +551,7 @@ class TestTime:
     def test_nothing_is_settled_twice_however_often_it_is_looked_for(self, clock: FakeTime) -> None:
         path = Path(clock, commit_batch=3)
         over = threading.Event()
-        path.holdings.is_due = bool  # type: ignore[method-assign,assignment]
+        path.in_flight.is_due = bool  # type: ignore[method-assign,assignment]
 
         def look() -> None:
             while not over.is_set():
@@ -588,7 +588,7 @@ class TestTime:
         path.run("a", "b")
         assert path.notes.of("a")[-1] == "delete_stale"
         assert path.tally["stale_deletes"] == 1
-        assert path.holdings.held() == []
+        assert path.in_flight.held() == []
         (record,) = [r for r in caplog.records if r.levelno == logging.WARNING]
         assert "message a " in record.getMessage()
         assert "receipt handle has expired" in record.getMessage()

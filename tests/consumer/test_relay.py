@@ -10,13 +10,11 @@ from hashlib import sha256
 
 import pytest
 
-from support.doubles import FakeLedger, FakeTime, Notes, a_message
-from support.waiting import wait_for
-from worker.message import Message
-from worker.outbox import Intent
-from worker.outside import Answer, OutsideDown, Request
-from worker.ports import Completion, LedgerDown
-from worker.relay import (
+from sqs_worker.http_service import Answer, OutsideDown, Request
+from sqs_worker.message import Message
+from sqs_worker.outbox import Intent
+from sqs_worker.ports import Completion, LedgerDown
+from sqs_worker.relay import (
     GRACE_SECONDS,
     LONGEST_PAUSE,
     LONGEST_TRYING,
@@ -26,6 +24,8 @@ from worker.relay import (
     Relay,
     RelayedLedger,
 )
+from support.fakes import FakeLedger, FakeTime, Notes, a_message
+from support.waiting import wait_for
 
 
 class Cut(BaseException):
@@ -338,7 +338,7 @@ def test_the_thread_delivers_our_own_and_at_the_end_all() -> None:
 
 
 def test_no_error_ends_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.relay.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("sqs_worker.relay.POLL_SECONDS", 0.01)
     world = World()
     world.answers = [RuntimeError("unforeseen")]
     world.down = True

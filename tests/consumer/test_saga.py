@@ -11,11 +11,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from support.doubles import LOST, Notes, ScriptedDynamo, a_message, no_answer, refusal
-from worker.message import Message
-from worker.outside import Answer, OutsideDown, Request
-from worker.ports import LedgerDown
-from worker.saga import STEPS, Log, Saga, SagaRows, next_action
+from sqs_worker.http_service import Answer, OutsideDown, Request
+from sqs_worker.message import Message
+from sqs_worker.ports import LedgerDown
+from sqs_worker.saga import STEPS, Log, Saga, SagaRows, next_action
+from support.fakes import LOST, Notes, ScriptedDynamo, a_message, no_answer, refusal
 
 SHIPPED = ("reserve", "charge", "ship")
 TAKEN_BACK = ("reserve", "charge", "ship-refused", "cancel", "refund", "release")

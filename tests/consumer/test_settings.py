@@ -2,9 +2,9 @@
 
 import pytest
 
-from worker import settings
-from worker.settings import BadSettings, Settings, read
-from worker.variables import CALL_POINTS, CRASH_POINTS, VARIABLES, Variable
+from sqs_worker import settings
+from sqs_worker.settings import BadSettings, Settings, read
+from sqs_worker.variables import CALL_POINTS, CRASH_POINTS, VARIABLES, Variable
 
 URL = "https://sqs.us-west-1.amazonaws.com/123456789012/queue"
 MINIMUM = {"QUEUE_URL": URL}

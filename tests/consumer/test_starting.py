@@ -4,15 +4,15 @@ import logging
 
 import pytest
 
-from support.doubles import FakeTime
-from worker.ports import Down
-from worker.starting import LONGEST_PAUSE, SAY_EVERY, patiently
+from sqs_worker.ports import Down
+from sqs_worker.starting import LONGEST_PAUSE, SAY_EVERY, patiently
+from support.fakes import FakeTime
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
     one = FakeTime()
-    monkeypatch.setattr("worker.starting.time", one)
+    monkeypatch.setattr("sqs_worker.starting.time", one)
     return one
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import NoCredentialsError
 
-from support.doubles import ScriptedDynamo, no_answer, refusal
-from worker.ports import LedgerDown
-from worker.statements import Statement, Statements, insert, update
+from sqs_worker.ports import LedgerDown
+from sqs_worker.statements import Statement, Statements, insert, update
+from support.fakes import ScriptedDynamo, no_answer, refusal
 
 HERE = {"message_id": {"S": "o'clock \"; --"}, "claim": {"S": "c"}}
 

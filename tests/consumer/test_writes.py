@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from support.doubles import ScriptedDynamo, a_message, cancelled, no_answer, refusal
-from worker.ports import LedgerDown
-from worker.writes import Outcome, Refused, Unsettled, Write, Writer, Written
+from sqs_worker.ports import LedgerDown
+from sqs_worker.writes import Outcome, Refused, Unsettled, Write, Writer, Written
+from support.fakes import ScriptedDynamo, a_message, cancelled, no_answer, refusal
 
 OK, FAILED, CONFLICT = "None", "ConditionalCheckFailed", "TransactionConflict"
 THROTTLED = ["ThrottlingError", "ProvisionedThroughputExceeded", "ThrottlingException"]

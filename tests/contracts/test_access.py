@@ -16,17 +16,17 @@ import pytest
 from botocore.config import Config
 
 import produce
-from checkup import live
-from redriving import runs
-from redriving import settings as redriving
+from doctor import live
+from redrive import runs
+from redrive import settings as redrive_settings
 from sender import access as producing
 from sender import settings as sending
+from sqs_worker import access as consuming
+from sqs_worker import app, settings
+from sqs_worker.journal import NoJournal
+from sqs_worker.meter import Meter
 from support.children import ROOT
 from support.environment import base_environment
-from worker import access as consuming
-from worker import assembly, settings
-from worker.journal import NoJournal
-from worker.meter import Meter
 
 ACCOUNT = "123456789012"
 URL = f"https://sqs.us-west-1.amazonaws.com/{ACCOUNT}/q"
@@ -63,7 +63,7 @@ def ran(door: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[st
 def consumer(environ: dict[str, str]) -> None:
     chosen = settings.read(environ)
     session = consuming.opened(chosen.queue_url, chosen.aws_region or None)
-    assembly._ports(chosen, session, Meter(), NoJournal())
+    app._ports(chosen, session, Meter(), NoJournal())
 
 
 def producer(environ: dict[str, str]) -> None:
@@ -71,7 +71,7 @@ def producer(environ: dict[str, str]) -> None:
 
 
 def redrive(environ: dict[str, str]) -> None:
-    runs.clients(redriving.read([], environ))
+    runs.clients(redrive_settings.read([], environ))
 
 
 def doctor(environ: dict[str, str]) -> None:
@@ -82,7 +82,7 @@ PROGRAMS = (consumer, producer, redrive, doctor)
 REFUSALS = (
     settings.BadSettings,
     sending.BadSettingsError,
-    redriving.BadSettingsError,
+    redrive_settings.BadSettingsError,
     *(consuming.RegionError, consuming.CredentialsError),
     *(producing.RegionError, producing.CredentialsError),
 )
@@ -108,7 +108,7 @@ def says(monkeypatch: pytest.MonkeyPatch) -> Says:
 
 @pytest.mark.parametrize("name", ["access.py", "output.py"])
 def test_what_both_packages_have_is_the_same(name: str) -> None:
-    ours, theirs = (ROOT / folder / name for folder in ("consumer/worker", "producer/sender"))
+    ours, theirs = (ROOT / folder / name for folder in ("consumer/sqs_worker", "producer/sender"))
     assert ours.read_text(encoding="utf-8") == theirs.read_text(encoding="utf-8")
 
 

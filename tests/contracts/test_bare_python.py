@@ -61,7 +61,7 @@ def test_an_old_python_is_told_which_one_is_needed(door: str, name: str) -> None
 
 
 @pytest.mark.parametrize(
-    "file", [*DOORS, "consumer/worker/__init__.py", "producer/sender/__init__.py"]
+    "file", [*DOORS, "consumer/sqs_worker/__init__.py", "producer/sender/__init__.py"]
 )
 def test_an_old_python_can_read_as_far_as_that(file: str) -> None:
     ast.parse((ROOT / file).read_text(encoding="utf-8"), feature_version=(3, 8))

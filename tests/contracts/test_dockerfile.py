@@ -111,7 +111,7 @@ def test_the_context_holds_what_is_copied() -> None:
         "terraform/terraform.tfstate",
         "consumer/.env",
         ".local/ministack.json",
-        "consumer/worker/__pycache__/loop.pyc",
+        "consumer/sqs_worker/__pycache__/loop.pyc",
         "README.md",
         "reports/x",
     ],
@@ -132,8 +132,8 @@ def test_everything_that_the_consumer_imports_is_copied(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    worker = {path.name for path in (ROOT / "consumer" / "worker").glob("*.py")}
-    assert {path.name for path in (image / "worker").glob("*.py")} == worker
+    worker = {path.name for path in (ROOT / "consumer" / "sqs_worker").glob("*.py")}
+    assert {path.name for path in (image / "sqs_worker").glob("*.py")} == worker
 
 
 @pytest.mark.slow

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
-import doctor
 import reference
 import run
+from doctor import cli
 from local_stack.blueprint import read_blueprint
-from redriving.exits import Exit as RedriveExit
-from redriving.flags import FLAGS as REDRIVE_FLAGS
+from redrive.exits import Exit as RedriveExit
+from redrive.flags import FLAGS as REDRIVE_FLAGS
 from sender.exits import Exit as ProducerExit
 from sender.flags import FLAGS
+from sqs_worker.exits import Exit as ConsumerExit
+from sqs_worker.variables import CALL_POINTS, CRASH_POINTS, VARIABLES
 from support.children import ROOT
 from support.documents import (
     DOCS,
@@ -32,8 +34,6 @@ from support.documents import (
     section,
     text_of,
 )
-from worker.exits import Exit as ConsumerExit
-from worker.variables import CALL_POINTS, CRASH_POINTS, VARIABLES
 
 ENV_EXAMPLE = text_of(".env.example")
 MAKEFILE = text_of("Makefile")
@@ -118,7 +118,7 @@ def test_every_exit_code_is_in_the_reference() -> None:
         ("produce.py", ProducerExit),
         ("redrive.py", RedriveExit),
         ("run.py", run.Exit),
-        ("doctor.py", doctor.Exit),
+        ("doctor.py", cli.Exit),
     ):
         listed = set(re.findall(rf"^\| `{program}` \| (\d+) \| \S", table, re.M))
         assert listed == {str(int(code)) for code in codes}, program

@@ -9,8 +9,8 @@ import pytest
 
 import pictures
 import run
-from picturing.screen import as_svg, rest_of
-from picturing.shots import SCHEMES
+from screenshots.screen import as_svg, rest_of
+from screenshots.shots import SCHEMES
 from support.children import ROOT, Nursery
 from support.documents import USER_PAGES, text_of
 

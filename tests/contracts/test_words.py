@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pytest
 
-import doctor
 import run
 from contracts.test_documents import SOURCE
+from doctor import cli
 from harness.arguments import parser
-from redriving.exits import Exit as RedriveExit
-from redriving.flags import FLAGS as REDRIVE_FLAGS
+from redrive.exits import Exit as RedriveExit
+from redrive.flags import FLAGS as REDRIVE_FLAGS
 from sender.exits import Exit as ProducerExit
 from sender.flags import FLAGS
+from sqs_worker.exits import Exit as ConsumerExit
+from sqs_worker.variables import VARIABLES
 from support.children import ROOT
 from support.documents import PAGES, USER_PAGES, code, label, prose, text_of
-from worker.exits import Exit as ConsumerExit
-from worker.variables import VARIABLES
 
 CASES = run.cases()
 KNOWN = {variable.name: variable for variable in VARIABLES}
 HELP = {"--help"}
-CODES = (ConsumerExit, ProducerExit, RedriveExit, run.Exit, doctor.Exit)
+CODES = (ConsumerExit, ProducerExit, RedriveExit, run.Exit, cli.Exit)
 RUNNER = {flag for action in parser(CASES, "")._actions for flag in action.option_strings}
 PRODUCER = {f"--{flag.name}" for flag in FLAGS} | HELP
 REDRIVE = {f"--{flag.name}" for flag in REDRIVE_FLAGS} | HELP

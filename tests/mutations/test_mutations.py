@@ -29,12 +29,12 @@ def slow(test: Callable[..., None]) -> Callable[..., None]:
 
 
 NAMED = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-|index \d+")  # a message id, or its place
-LEDGER, ROWS = "consumer/worker/ledger.py", "consumer/worker/rows.py"
-PIPELINE, DELETES = "consumer/worker/pipeline.py", "consumer/worker/deletes.py"
-SAGA = "consumer/worker/saga.py"
-HOLDINGS, LOOP = "consumer/worker/holdings.py", "consumer/worker/loop.py"
-MOVER = "scripts/redriving/mover.py"
-FAULTS, INBOX = "consumer/worker/faults.py", "consumer/worker/inbox.py"
+LEDGER, ROWS = "consumer/sqs_worker/ledger.py", "consumer/sqs_worker/rows.py"
+PIPELINE, DELETES = "consumer/sqs_worker/pipeline.py", "consumer/sqs_worker/deletes.py"
+SAGA = "consumer/sqs_worker/saga.py"
+HOLDINGS, LOOP = "consumer/sqs_worker/in_flight.py", "consumer/sqs_worker/loop.py"
+MOVER = "scripts/redrive/mover.py"
+FAULTS, INBOX = "consumer/sqs_worker/faults.py", "consumer/sqs_worker/sqs.py"
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ MUTATIONS = [
         "the cache answers yes to everything",
         "happy",
         "deleted after completion",
-        "consumer/worker/cache.py",
+        "consumer/sqs_worker/cache.py",
         "                return False",
         "                return True",
     ),
@@ -216,7 +216,7 @@ MUTATIONS = [
         "a message without a business key is worked on under its id",
         "business-idempotency",
         "ends per order",
-        "consumer/worker/business.py",
+        "consumer/sqs_worker/business.py",
         "        if message.unkeyed:",
         "        if message.unkeyed and not message.id:",
     ),
@@ -224,7 +224,7 @@ MUTATIONS = [
         "the id is part of what two messages of one key are compared by",
         "business-idempotency",
         "ends per order",
-        "consumer/worker/business.py",
+        "consumer/sqs_worker/business.py",
         'if name != "id"}',
         'if name != "sqs_id"}',
     ),
@@ -240,7 +240,7 @@ MUTATIONS = [
         "an idempotency key that is not passed on",
         "external-effects",
         "charges per order",
-        "consumer/worker/outside.py",
+        "consumer/sqs_worker/http_service.py",
         'headers["Idempotency-Key"] = header_of(request.key)',
         'headers["X-Request-Id"] = header_of(request.key)',
     ),
@@ -256,7 +256,7 @@ MUTATIONS = [
         "an intent settled before it is delivered",
         "external-effects",
         "charges per order",
-        "consumer/worker/relay.py",
+        "consumer/sqs_worker/relay.py",
         "        try:\n            answer = self._call(intent.request)",
         "        self._outbox.settle([intent])\n"
         "        try:\n            answer = self._call(intent.request)",
@@ -305,7 +305,7 @@ MUTATIONS = [
         "a redrive that makes new ids",
         "redrive",
         "ids survive the move",
-        "scripts/redriving/queues.py",
+        "scripts/redrive/queues.py",
         '"MessageBody": letter.body}',
         '"MessageBody": letter.body.replace(letter.id, letter.sqs_id)}',
     ),
@@ -337,7 +337,7 @@ MUTATIONS = [
         "a SIGTERM that nobody listens to",
         "graceful-shutdown",
         "processes ended as declared",
-        "consumer/worker/assembly.py",
+        "consumer/sqs_worker/app.py",
         "        signal.signal(number, loop.on_signal)",
         "        signal.signal(number, signal.SIG_DFL)",
     ),
@@ -401,7 +401,7 @@ MUTATIONS = [
         "a journal that calls every delete deleted",
         "duplicates",
         "deletes are true",
-        "consumer/worker/deletes.py",
+        "consumer/sqs_worker/deletes.py",
         "        self._journal.event(deletion.value, message)",
         '        self._journal.event("deleted", message)',
     ),
@@ -426,7 +426,7 @@ MUTATIONS = [
         "partial-batch",
         "extended while held",
         PIPELINE,
-        "            failed.append((message, reason))\n            self.holdings.drop([message])",
+        "            failed.append((message, reason))\n            self.in_flight.drop([message])",
         "            failed.append((message, reason))",
     ),
     Mutation(
@@ -454,8 +454,8 @@ MUTATIONS = [
         "side-effects",
         "conservation",
         PIPELINE,
-        "        if self.holdings.start(message):",
-        "        if self.holdings.start(message) and not event:",
+        "        if self.in_flight.start(message):",
+        "        if self.in_flight.start(message) and not event:",
     ),
     Mutation(
         "a second receive is completed without its work",
@@ -473,7 +473,7 @@ MUTATIONS = [
         "the cache takes another body for the same message",
         "business-idempotency",
         "ends per order",
-        "consumer/worker/cache.py",
+        "consumer/sqs_worker/cache.py",
         "            if self._ids.get(message_id) != content:",
         "            if message_id not in self._ids:",
     ),
@@ -505,7 +505,7 @@ MUTATIONS = [
         "a relay that settles what was never answered",
         "external-effects",
         "charges per order",
-        "consumer/worker/relay.py",
+        "consumer/sqs_worker/relay.py",
         "            self._note_failure(intent, tries, error)\n            return",
         "            self._outbox.settle([intent])\n"
         "            del self._tries[intent]\n"
@@ -524,10 +524,7 @@ def run(nursery: Nursery, tree: Path, outputs: Path, env: dict[str, str], name: 
 
 def names(tree: Path, stack: Stack, nursery: Nursery) -> Path:
     """The outputs of the sets as the tree itself would make them, on the stack of the tests."""
-    code = (
-        "import json, sys; sys.path.insert(0, 'scripts'); import local_aws; "
-        f"print(json.dumps(local_aws.provision({stack.endpoint!r})))"
-    )
+    code = f"import json, local_aws; print(json.dumps(local_aws.provision({stack.endpoint!r})))"
     path = tree / "outputs.json"
     path.write_text(nursery.start((tree, "-c"), [code], {}).wait(30).stdout)
     return path

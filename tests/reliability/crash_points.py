@@ -16,19 +16,16 @@ from enum import Enum
 from itertools import product
 from pathlib import Path
 
+from harness.history import Event, History
+from harness.journals import Tail
+from local_aws import child_environment, start, stop
+from reliability.judging import history_of, judged
+from sqs_worker.variables import CRASH_POINTS
+from support.children import CONSUMER, Nursery
+from support.queues import REGION, QueueSet, QueueSets
+from support.waiting import wait_for
+
 ROOT = Path(__file__).resolve().parents[2]
-if __name__ == "__main__":
-    sys.path[:0] = [str(ROOT / name) for name in ("tests", "scenarios", "scripts", "consumer")]
-
-from harness.history import Event, History  # noqa: E402
-from harness.journals import Tail  # noqa: E402
-from local_aws import child_environment, start, stop  # noqa: E402
-from reliability.judging import history_of, judged  # noqa: E402
-from support.children import CONSUMER, Nursery  # noqa: E402
-from support.queues import REGION, QueueSet, QueueSets  # noqa: E402
-from support.waiting import wait_for  # noqa: E402
-from worker.variables import CRASH_POINTS  # noqa: E402
-
 DOOR = (ROOT / "consumer", str(ROOT / "tests" / "reliability" / "door.py"))
 AT_ONCE = 8  # cells; most of a cell's time is waiting for the visibility timeout
 VISIBILITY = 2  # seconds

@@ -2,7 +2,7 @@
 
 HAND is a comma-separated list: `stop` waits for the SIGKILL at the boundary that CRASH_AT names,
 `clock` appends the time of each API call to CALLS_PATH, `adversary` puts `Adversary` around the
-inbox, `impatient` gives messages back after 2 s of an outage instead of a minute.
+inbox, `hasty` gives messages back after 2 s of an outage instead of a minute.
 """
 
 from __future__ import annotations
@@ -14,18 +14,14 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from threading import Lock
 from typing import Any, NoReturn
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "consumer"))
-
-import consume  # noqa: E402
-from worker import assembly, faults, outage  # noqa: E402
-from worker.inbox import SqsInbox  # noqa: E402
-from worker.message import Message, delivery_of  # noqa: E402
-from worker.meter import Meter  # noqa: E402
+import consume
+from sqs_worker import app, faults, outage
+from sqs_worker.message import Message, delivery_of
+from sqs_worker.meter import Meter
+from sqs_worker.sqs import SqsQueue
 
 
 class Stop(faults.Crash):
@@ -52,7 +48,7 @@ class Clock(Meter):
         os.write(self._file, json.dumps([time.time(), call]).encode() + b"\n")
 
 
-class Adversary(SqsInbox):
+class Adversary(SqsQueue):
     """Everything that a standard queue may do, all the time: copies, any order, stale handles.
 
     Of what a receive brings, some comes twice, some is handed over only by a later receive, when
@@ -86,9 +82,9 @@ def _stale(message: Message) -> Message:
 
 HANDS: dict[str, tuple[Any, str, Any]] = {
     "stop": (faults, "Crash", Stop),
-    "clock": (assembly, "Meter", Clock),
-    "adversary": (assembly, "SqsInbox", Adversary),
-    "impatient": (outage, "HOLD_SECONDS", 2.0),
+    "clock": (app, "Meter", Clock),
+    "adversary": (app, "SqsQueue", Adversary),
+    "hasty": (outage, "HOLD_SECONDS", 2.0),
 }
 
 if __name__ == "__main__":

@@ -8,18 +8,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.findings import Asked, ask, question
-from harness.history import Event, Held, History, Journal, Witness
-from harness.invariants import (
+from checks.invariants import (
     attempts_are_deliveries,
     completed_ids,
     conservation,
     deleted_after_completion,
     tables_agree,
 )
+from harness.findings import Asked, ask, question
+from harness.history import Event, Held, History, Journal, Witness
 from harness.journals import read_journal
 from harness.scenario import Check, Finding, Verdict
-from worker.message import message_id
+from sqs_worker.message import message_id
 
 if TYPE_CHECKING:
     from support.queues import QueueSet

@@ -4,10 +4,9 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / room) for room in ("tests", "scenarios", "scripts", "consumer")]
+from reliability.soaking import run
 
-from reliability.soaking import run  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
 
 if __name__ == "__main__":
     sys.exit(run.main(sys.argv[1:], ROOT / "reports" / time.strftime("soak-%Y%m%d-%H%M%S")))

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from reliability.crash_points import ATTEMPTS, CELLS, Cell, Death, Mode, run_all, run_cell
+from sqs_worker.variables import CRASH_POINTS
 from support.documents import section, text_of
-from worker.variables import CRASH_POINTS
 
 
 @pytest.mark.slow

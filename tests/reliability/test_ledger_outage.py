@@ -138,7 +138,7 @@ def test_a_last_receive_is_not_given_back_to_the_dlq(stack, queue_set, tmp_path)
     }
     try:
         ids = made.send_many(40)
-        consumer = watch(nursery, tmp_path, env, hand="clock,impatient")
+        consumer = watch(nursery, tmp_path, env, hand="clock,hasty")
         wait_for(lambda: len(consumer.events("deleted")) >= 5, 30, "the run under way")
         gate.shut()
         wait_for(lambda: consumer.events("outage"), 10, "the outage seen")

@@ -15,7 +15,7 @@ BOTH = f"length({PUTS}) > `0` && length(TransactItems[?Update]) > `0`"
 STATEMENTS = {"operation": "BatchExecuteStatement"}
 FIRST = "contains(Statements[0].Statement, '{}')"
 INSERT, GATE = FIRST.format("INSERT"), FIRST.format("completed_at")
-SDK_TRIES = 2  # of one call (worker/assembly.py)
+SDK_TRIES = 2  # of one call (sqs_worker/app.py)
 
 LOST = {
     "claim": ("0", 1, 1, {"operation": "UpdateItem", "body": CLAIM}),

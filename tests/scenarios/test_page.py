@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from harness.page import costs
-from harness.page.costs import EMPTY, REFERENCE, cost
-from harness.page.embed import as_text, drawn
-from harness.page.markup import safe, tag
-from harness.page.saved import saved_run
-from harness.page.write import page, write_page
 from harness.publish import publish
+from report import costs
+from report.costs import EMPTY, REFERENCE, cost
+from report.embed import as_text, drawn
+from report.markup import safe, tag
+from report.saved import saved_run
+from report.write import page, write_page
+from sqs_worker import meter
 from support.saved_runs import crash, finding, flood, poison
-from worker import meter
 
 HOSTILE = "</script><script>alert(1)</script><!--"
 
@@ -28,7 +28,7 @@ HOSTILE = "</script><script>alert(1)</script><!--"
 @pytest.fixture(autouse=True)
 def small_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five megabytes are read and digested in one test; the others do without."""
-    monkeypatch.setattr("harness.page.write.get_plotlyjs", lambda: "/* the library */")
+    monkeypatch.setattr("report.write.get_plotlyjs", lambda: "/* the library */")
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_a_crowd_is_cut_to_the_most_telling(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("embed", "section"):
-        monkeypatch.setattr(f"harness.page.{module}.MOST_MESSAGES", 10)
+        monkeypatch.setattr(f"report.{module}.MOST_MESSAGES", 10)
     scenarios = saved_run(flood(200).save(tmp_path / "run"))
     text = page("run", scenarios)
     assert "The 10 most telling of 200 are here" in text

@@ -14,7 +14,7 @@ from support.tree import copied_tree
 
 pytestmark = pytest.mark.integration
 CASE = '''"""A case of the tests."""
-from harness.checks import all_completed, dlq_holds, queue_empty
+from checks.delivery import all_completed, dlq_holds, queue_empty
 from harness.scenario import Consume, Given, RunScript, Scenario
 SCENARIO = Scenario(
     name="scripted", proves="a script is a step", runs_on="happy", given=Given(messages=2),

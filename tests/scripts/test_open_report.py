@@ -15,7 +15,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The addresses that a browser was asked for."""
     asked: list[str] = []
     monkeypatch.setattr("webbrowser.open", asked.append)
-    monkeypatch.setattr("harness.page.write.get_plotlyjs", lambda: "")
+    monkeypatch.setattr("report.write.get_plotlyjs", lambda: "")
     monkeypatch.setattr("sys.platform", "linux")
     for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from redriving.runlog import recalled
+from redrive.runlog import recalled
 from support.children import ROOT, Finished, Nursery, Process
 from support.proxy import Proxy, Rule
 from support.queues import COUNTS, QueueSet, QueueSets

@@ -69,7 +69,9 @@ def test_it_makes_one_and_installs(yard: Yard) -> None:
     assert done.returncode == 0, done.stderr
     (installed,) = (yard.venv / "bin" / "python.calls").read_text().splitlines()[-1:]
     assert installed.startswith("-m pip install ")
-    assert installed.endswith(" --requirement=a/requirements.txt --requirement=b/requirements.txt")
+    assert installed.endswith(
+        " --requirement=a/requirements.txt --requirement=b/requirements.txt --editable ."
+    )
 
 
 def test_an_old_python_is_one_line_and_leaves_nothing(yard: Yard) -> None:

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 
-from worker.settings import NAMES
+from sqs_worker.settings import NAMES
 
 # Beside the consumer's own: what could lead boto3, Terraform or a script somewhere else.
 # TF_CLI_CONFIG_FILE stays: it may name the mirror without which there is no provider.

@@ -11,8 +11,6 @@ from typing import Any
 
 from botocore.client import BaseClient
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scenarios"))
-
 import run
 
 seen: set[str] = set()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from picturing import terminal
+from screenshots import terminal
 from support.children import ROOT
 from support.environment import base_environment
 

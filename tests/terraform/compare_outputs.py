@@ -7,8 +7,6 @@ import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-
 from local_aws import provision
 
 POLICIES = {"producer_policy", "consumer_policy", "runner_policy", "redrive_policy"}

@@ -9,9 +9,9 @@ import pytest
 
 from consumer.integration.support import QUICK, Journal
 from reliability.crash_points import DOOR
+from sqs_worker.message import digest_of
 from support.queues import QueueSet
 from support.waiting import wait_for
-from worker.message import digest_of
 
 pytestmark = pytest.mark.integration
 

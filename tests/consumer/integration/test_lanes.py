@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 
 from consumer.integration.support import QUICK, Journal
+from sqs_worker.exits import Exit
 from support.queues import QueueSet
 from support.waiting import wait_for
-from worker.exits import Exit
 
 pytestmark = pytest.mark.integration
 

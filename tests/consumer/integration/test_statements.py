@@ -13,14 +13,14 @@ from hypothesis import settings
 from consumer.integration.support import QUICK
 from consumer.ledger_machine import RELAXED, Machine
 from local_aws import Stack
-from support.doubles import LOST, ScriptedDynamo, a_message, refusal
+from sqs_worker.ledger import DynamoLedger
+from sqs_worker.message import Message
+from sqs_worker.ports import Claim, Completion, LedgerDown
+from sqs_worker.rows import KEEP_SECONDS
+from sqs_worker.writes import Write
+from support.fakes import LOST, ScriptedDynamo, a_message, refusal
 from support.proxy import COUNT_EVERYTHING
 from support.queues import QueueSet, QueueSets
-from worker.ledger import DynamoLedger
-from worker.message import Message
-from worker.ports import Claim, Completion, LedgerDown
-from worker.rows import KEEP_SECONDS
-from worker.writes import Write
 
 pytestmark = pytest.mark.integration
 

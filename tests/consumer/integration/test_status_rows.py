@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from checks.invariants import attempts_are_deliveries
 from consumer.integration.support import QUICK
-from harness.invariants import attempts_are_deliveries
 from reliability.judging import CHECKS, history_of, judged
 from support.queues import QueueSet
 

@@ -6,14 +6,12 @@ Usage: python tests/consumer/older/make_rows.py
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path[:0] = [str(ROOT / name) for name in ("tests", "scripts", "consumer")]
 
 from local_aws import child_environment, start, stop  # noqa: E402
 from support.children import Nursery  # noqa: E402

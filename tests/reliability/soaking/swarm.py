@@ -11,7 +11,7 @@ from reliability.soaking.plan import Plan
 from support.children import CONSUMER, Nursery, Process
 
 AWS = 3
-"""The consumer's exit code for an AWS that it cannot use at its start (worker/exits.py)."""
+"""The consumer's exit code for an AWS that it cannot use at its start (sqs_worker/exits.py)."""
 
 
 class Swarm:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from checks.delivery import dlq_holds
+from checks.invariants import ALWAYS
 from harness import evidence
-from harness.checks import dlq_holds
 from harness.history import History, Tick
 from harness.infra import SetupError
-from harness.invariants import ALWAYS
 from harness.judging import judge, judge_again
 from harness.measures import measures
 from harness.scenario import Given, Scenario, Verdict

@@ -15,7 +15,6 @@ import pytest
 
 from harness import processes
 from harness.processes import Children, Program, Watchdog
-from support.children import ROOT
 from support.waiting import wait_for
 
 ENDLESS = "import time\nprint('up', flush=True)\nwhile True: time.sleep(1)\n"
@@ -129,7 +128,6 @@ def test_a_program_that_is_not_there_is_an_error(tmp_path: Path, watchdog: Watch
 def test_no_child_outlives_a_killed_runner(tmp_path: Path) -> None:
     runner = (
         "import sys, time\nfrom pathlib import Path\n"
-        f"sys.path.insert(0, {str(ROOT / 'scenarios')!r})\n"
         "from harness.processes import Children, Program, Watchdog\n"
         "here = Path(sys.argv[1])\n"
         "children = Children(here, Watchdog())\n"

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from cases import duplicates, redrive
-from harness import steps
-from harness.checks import (
+from checks.delivery import (
     deliveries,
     dlq_holds,
     poison_dead_lettered,
@@ -21,12 +20,13 @@ from harness.checks import (
     redelivered_after_visibility,
     worked_by,
 )
+from checks.heartbeat import extended_to_the_limit, receives
+from checks.invariants import ALWAYS, conservation
+from checks.shutdown import hidden_until_it_ran_out
+from harness import steps
 from harness.deliveries import early
-from harness.extending import extended_to_the_limit, receives
 from harness.findings import ask, worst
-from harness.handover import hidden_until_it_ran_out
 from harness.history import Child, Event, Held, History, Signalled
-from harness.invariants import ALWAYS, conservation
 from harness.journals import used_up_ids
 from harness.scenario import CRASHED, DONE_AND_USED_UP, Check, Consume, Verdict
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.checks import backlog_came_down, scaled_out
+from checks.delivery import backlog_came_down, scaled_out
 from harness.findings import ask
 from harness.history import History, Tick
 from harness.scaling import (

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from sqs_worker.http_service import Answer, Request, Service
 from support.children import ROOT
 from support.waiting import wait_for
-from worker.outside import Answer, Request, Service
 
 
 class Shop:

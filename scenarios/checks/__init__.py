@@ -1,0 +1,1 @@
+"""The questions that a case asks of a history; pure."""

@@ -1,0 +1,221 @@
+"""Asks AWS for the facts, the one module here that does; it reads, and says what it may not read.
+
+What is refused for want of a permission becomes Unknown. What is not there becomes Missing.
+plans/doctor.md lists the permissions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from doctor import answers
+from doctor.evidence import Evidence
+from doctor.facts import Facts, Missing, Peeked, Queue, Rows, Table, Unknown
+from doctor.peek import peek
+from sqs_worker import access
+from sqs_worker.business import BusinessKey
+from sqs_worker.message import identity_of
+from sqs_worker.rows import KEEP_SECONDS
+from sqs_worker.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_sqs import SQSClient
+
+T = TypeVar("T")
+
+SAMPLE = 25
+"""Rows that are read of each table: a few read units."""
+_ABSENT = frozenset(
+    {
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "QueueDoesNotExist",
+        "ResourceNotFoundException",
+    }
+)
+_NOBODY = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "MissingAuthenticationToken",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+_NO_SUCH_CALL = frozenset({"InvalidAction", "UnsupportedOperation", "UnknownOperationException"})
+"""What emulators answer; MiniStack has no ListDeadLetterSourceQueues."""
+
+
+class Unusable(RuntimeError):
+    """AWS knows neither us nor the queue: there is nothing to look at."""
+
+
+class _Absent(Exception):
+    """What was asked about does not exist."""
+
+
+@dataclass(frozen=True)
+class Clients:
+    """Where the facts come from."""
+
+    sqs: SQSClient
+    dynamodb: DynamoDBClient
+
+
+def connect(settings: Settings) -> Clients:
+    """Clients as the consumer's; raises RegionError, CredentialsError and the SDK's errors."""
+    session = access.opened(settings.queue_url, settings.aws_region or None)
+    config = Config(
+        connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3}
+    )
+    sqs = session.client("sqs", config=config)
+    access.check_region(settings.queue_url, sqs.meta.endpoint_url)
+    return Clients(sqs, session.client("dynamodb", config=config))
+
+
+def facts(
+    clients: Clients, settings: Settings, evidence: Evidence | Unknown, *, opening: bool
+) -> Facts:
+    """Everything that the rules may look at; `opening` also opens messages of the DLQ.
+
+    Raises Unusable, and botocore's own errors where nobody answers.
+    """
+    queue = _the_queue(clients.sqs, settings.queue_url)
+    dlq_url, dlq = _dlq(clients.sqs, queue)
+    completed = _table(clients.dynamodb, settings.message_completed_table)
+    peeked: Peeked | Unknown | None = None
+    if opening:
+        peeked = _peeked(clients, settings, dlq_url, dlq)
+    return Facts(
+        settings=settings,
+        queue=queue,
+        dlq=dlq,
+        status=_table(clients.dynamodb, settings.message_status_table),
+        completed=completed,
+        evidence=evidence,
+        row_life=KEEP_SECONDS,
+        peeked=peeked,
+    )
+
+
+def _asked(action: str, call: Callable[[], T]) -> T | Unknown:
+    """The answer, or Unknown where it is refused; `action` is the IAM action that it needs."""
+    try:
+        return call()
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code in _ABSENT:
+            raise _Absent from error
+        if code in _NOBODY:
+            raise Unusable(f"{action}: {error}") from error
+        if code in _NO_SUCH_CALL:
+            return Unknown(f"this endpoint does not know {action}")
+        return Unknown(f"{action} was refused: {code}")
+
+
+def _the_queue(sqs: SQSClient, url: str) -> Queue | Unknown:
+    try:
+        return _queue(sqs, url)
+    except _Absent:
+        raise Unusable(f"{url}: there is no such queue") from None
+
+
+def _queue(sqs: SQSClient, url: str) -> Queue | Unknown:
+    """The queue at this URL; raises _Absent."""
+    answer = _asked(
+        "sqs:GetQueueAttributes",
+        lambda: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]),
+    )
+    if isinstance(answer, Unknown):
+        return answer
+    return answers.queue(answer.get("Attributes", {}), _sources(sqs, url))
+
+
+def _sources(sqs: SQSClient, url: str) -> tuple[str, ...] | Unknown:
+    def pages() -> tuple[str, ...]:
+        found = sqs.get_paginator("list_dead_letter_source_queues").paginate(QueueUrl=url)
+        return tuple(one.rpartition("/")[2] for page in found for one in page.get("queueUrls", ()))
+
+    return _asked("sqs:ListDeadLetterSourceQueues", pages)
+
+
+def _dlq(sqs: SQSClient, queue: Queue | Unknown) -> tuple[str, Queue | Missing | Unknown | None]:
+    """URL and facts of the queue that the redrive policy names."""
+    if isinstance(queue, Unknown):
+        return "", queue
+    if queue.dlq_arn is None:
+        return "", None
+    *_, owner, name = queue.dlq_arn.split(":")
+    try:
+        answer = _asked(
+            "sqs:GetQueueUrl",
+            lambda: sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=owner),
+        )
+        if isinstance(answer, Unknown):
+            return "", answer
+        return answer["QueueUrl"], _queue(sqs, answer["QueueUrl"])
+    except _Absent:
+        return "", Missing(name)
+
+
+def _table(dynamodb: DynamoDBClient, name: str) -> Table | Missing | Unknown | None:
+    if not name:
+        return None
+    try:
+        answer = _asked("dynamodb:DescribeTable", lambda: dynamodb.describe_table(TableName=name))
+        if isinstance(answer, Unknown):
+            return answer
+        table: Mapping[str, Any] = answer["Table"]
+        return Table(
+            name=name,
+            key=answers.key(table),
+            write_units=answers.write_units(table),
+            size_bytes=int(table.get("TableSizeBytes", 0)),
+            expiry=_expiry(dynamodb, name),
+            rows=_rows(dynamodb, name),
+        )
+    except _Absent:
+        return Missing(name)
+
+
+def _expiry(dynamodb: DynamoDBClient, name: str) -> str | Unknown | None:
+    answer = _asked(
+        "dynamodb:DescribeTimeToLive", lambda: dynamodb.describe_time_to_live(TableName=name)
+    )
+    if isinstance(answer, Unknown):
+        return answer
+    return answers.expiry(answer["TimeToLiveDescription"])
+
+
+def _rows(dynamodb: DynamoDBClient, name: str) -> Rows | Unknown:
+    answer = _asked("dynamodb:Scan", lambda: dynamodb.scan(TableName=name, Limit=SAMPLE))
+    if isinstance(answer, Unknown):
+        return answer
+    return answers.rows(answer["Items"])
+
+
+def _peeked(
+    clients: Clients, settings: Settings, url: str, dlq: Queue | Missing | Unknown | None
+) -> Peeked | Unknown:
+    if not isinstance(dlq, Queue):
+        return dlq if isinstance(dlq, Unknown) else Unknown("there is no DLQ to open")
+    if dlq.max_receives is not None:
+        return Unknown(f"{dlq.name} has a redrive policy: opening its messages would move them on")
+    table = settings.message_completed_table
+    if not table:
+        return Unknown("there is no table that says what was completed")
+    key = settings.idempotency_key
+    identify = BusinessKey(key).identify if key else identity_of
+    actions = "sqs:ReceiveMessage, sqs:ChangeMessageVisibility or dynamodb:BatchGetItem"
+    try:
+        return _asked(actions, lambda: peek(clients.sqs, clients.dynamodb, url, table, identify))
+    except _Absent:
+        return Unknown(f"{table} does not exist")
