@@ -82,8 +82,8 @@ def message_timelines(history: History) -> list[MessageTimeline]:
     for event in history.scripted("sent"):
         moves.setdefault(event.id, []).append(event)
     world = _World(rows, moves, history.poison, history.dead_lettered, end, told_to_stop)
-    timelines = [_timeline(event, found.get(event.data["id"], []), world) for event in history.sent]
-    return sorted(told, key=lambda one: (one.interest, -one.consumers, one.sent))
+    timelines = [_timeline(one, found.get(one.data["id"], []), world) for one in history.sent]
+    return sorted(timelines, key=lambda one: (one.interest, -one.consumers, one.sent))
 
 
 def _timeline(sent: Event, deliveries: list[Delivery], world: _World) -> MessageTimeline:

@@ -25,7 +25,7 @@ def test_its_scenario_passes_with_its_check(
     tree = copied_tree(tmp_path)
     check = ast.parse(CHECK).body[0]
     assert isinstance(check, ast.FunctionDef)
-    checks = tree / "scenarios" / "harness" / "checks.py"
+    checks = tree / "scenarios" / "checks" / "delivery.py"
     checks.write_text(f"{checks.read_text()}\n\n{CHECK}")
     case = tree / "scenarios" / "cases" / "lanes.py"
     case.write_text(CASE)
