@@ -69,7 +69,12 @@ locals {
           "sqs:ChangeMessageVisibility",
         ]
       },
-      { Sid = "Judge", Resource = local.all_tables, Action = ["dynamodb:BatchGetItem"] },
+      # The scenario dynamodb-faults puts expired records.
+      {
+        Sid      = "Judge"
+        Resource = local.all_tables
+        Action   = ["dynamodb:BatchGetItem", "dynamodb:PutItem"]
+      },
     ]
     # For scripts/redrive.py; without `move` it neither sends nor deletes. --native needs more, see
     # plans/redrive.md.

@@ -1,4 +1,4 @@
-"""The questions that cases ask of services outside: what was charged, and how each saga ended."""
+"""The questions that cases ask of services: charges, how sagas ended, and which faults were met."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.findings import Asked, question, trace
 from harness.history import Event, History, Row, Witness
 from harness.scenario import Finding
 
-__all__ = ["charges_per_order", "crashed_at_each", "sagas_whole"]
+__all__ = ["charges_per_order", "crashed_at_each", "faults_met", "sagas_whole"]
 
 NO_CRASH, TWO_AT_ONCE = "no-crash", "two-at-once"
 MOMENTS = {
@@ -136,3 +136,18 @@ def crashed_at_each(asked: Asked, history: History, points: Sequence[str]) -> Fi
     if absent:
         return asked.unknown(f"none at {', '.join(absent)}", trace(history, ["crash"]))
     return asked.passed(f"{met.total()} crashes at {len(met)} boundaries")
+
+
+@question("faults met", "at least one fault of each kind on each operation", Witness.SERVICES)
+def faults_met(asked: Asked, history: History, /, **kinds: Sequence[str]) -> Finding:
+    """`kinds`: for each event of a service that makes calls fail, the operations that meet it."""
+    met = Counter((e.name, e.data.get("operation")) for e in history.served(*kinds))
+    wanted = [(kind, name) for kind, names in kinds.items() for name in names]
+    absent = [
+        f"no {kind.replace('_', ' ')} of {name}" for kind, name in wanted if not met[kind, name]
+    ]
+    if absent:
+        return asked.unknown("; ".join(absent), history.folder)
+    counts = Counter(event.name for event in history.served(*kinds))
+    good = ", ".join(f"{counts[kind]} {kind.replace('_', ' ')}" for kind in kinds)
+    return asked.passed(good)

@@ -31,12 +31,14 @@ PAST_VISIBILITY = Amount.PAST_VISIBILITY
 class Service:
     """A program of scenarios/services/ that runs from the first step to the last.
 
-    It writes its ledger as a journal, whose first line says at which `url` it answers.
+    It writes a journal, whose first line says at which `url` it answers. Only one that `calls_aws`
+    gets the endpoint and the credentials of the run.
     """
 
     name: str
     program: str
     options: tuple[str, ...] = ()
+    calls_aws: bool = False
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,16 @@ class AwaitDelivery:
 
 
 @dataclass(frozen=True)
+class LeaveExpiredRecords:
+    """Give each message of the arm the rows of a completion whose `expires_at` has passed.
+
+    DynamoDB deletes such rows up to a few days later (quirk 12), so a consumer can meet them.
+    """
+
+    arm: str
+
+
+@dataclass(frozen=True)
 class KeepUp:
     """Flood the queue, add consumers by the backlog rule (harness/scaling.py), then drain."""
 
@@ -201,7 +213,9 @@ class RunScript:
         object.__setattr__(self, "exits", exits)
 
 
-Step = Consume | AwaitDelivery | AwaitRedelivery | AwaitWork | KeepUp | RunScript
+Step = (
+    Consume | AwaitDelivery | AwaitRedelivery | AwaitWork | KeepUp | LeaveExpiredRecords | RunScript
+)
 
 
 class Verdict(StrEnum):

@@ -124,9 +124,10 @@ class Stage:
         return {"--fields": json.dumps(fields)} if fields else {}
 
     def start_service(self, service: Service) -> Running:
-        """It needs no credentials, so it gets none."""
+        """It gets credentials only where the case says that it needs them."""
         reach = self.shared.target.environment
-        environment = {k: v for k, v in reach.items() if not k.startswith("AWS_")}
+        calls_aws = service.calls_aws
+        environment = {k: v for k, v in reach.items() if calls_aws or not k.startswith("AWS_")}
         argv = [sys.executable, f"{service.program}.py", *service.options]
         return self._start(service.name, Program(argv, SERVICES, environment), OK)
 

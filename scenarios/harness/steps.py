@@ -6,8 +6,8 @@ import signal
 import time
 from itertools import chain
 
+from harness import evidence
 from harness.deliveries import in_work
-from harness.evidence import producer_name
 from harness.flood import keep_up
 from harness.infra import SetupError
 from harness.journals import used_up_ids
@@ -22,6 +22,7 @@ from harness.scenario import (
     Consume,
     Goal,
     KeepUp,
+    LeaveExpiredRecords,
     RunScript,
     Step,
 )
@@ -92,8 +93,21 @@ def _play_step(stage: Stage, step: Step) -> None:
             _await_redelivery(stage)
         case KeepUp():
             keep_up(stage, step)
+        case LeaveExpiredRecords():
+            if stage.arm == step.arm:
+                _leave_expired_records(stage)
         case RunScript():
             _run_script(stage, step)
+
+
+def _leave_expired_records(stage: Stage) -> None:
+    stage.shared.clients.tables(stage.resources).put_expired(sorted(_sent(stage)), time.time())
+
+
+def _sent(stage: Stage) -> set[str]:
+    """The ids of this arm's messages."""
+    told = stage.tails[evidence.producer_name(stage.arm)].read()
+    return {event.data["id"] for event in told if event.name == "sent"}
 
 
 def _end_stay(stage: Stage, step: Consume, running: list[Running]) -> None:
@@ -121,7 +135,9 @@ def _await_delivery(stage: Stage, step: AwaitDelivery) -> None:
             return open_
         if stage.arm != step.arm:
             return ""
-        sent = {event.id for event in stage.tails[producer_name(stage.arm)].read()} - {None}
+        sent = {event.id for event in stage.tails[evidence.producer_name(stage.arm)].read()} - {
+            None
+        }
         left = sent - {event.id for event in stage.events() if event.name == "delivered"}
         return f"{len(left)} are not delivered" if left else ""
 

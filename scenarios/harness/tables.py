@@ -1,4 +1,4 @@
-"""Reads the rows of given message ids, consistently; it knows no meaning of a row."""
+"""Reads the rows of given message ids, consistently, and puts rows that have expired."""
 
 from __future__ import annotations
 
@@ -25,6 +25,20 @@ class Tables:
             kind: {row["message_id"]: row for row in self._rows(name, list(dict.fromkeys(ids)))}
             for kind, name in self._names.items()
         }
+
+    def put_expired(self, ids: Sequence[str], now: float) -> None:
+        """Both rows of a completion for each id, with an `expires_at` one second before `now`."""
+        past = {name: {"N": str(int(now) - 1)} for name in ("completed_at", "expires_at")}
+        status: Any = {
+            **past,
+            "status": {"S": "COMPLETED"},
+            "attempts": {"N": "1"},
+            "effects": {"N": "1"},
+        }
+        for key in ids:
+            for kind, row in (("status", status), ("completed", past)):
+                item = {"message_id": {"S": key}, **row}
+                self._dynamodb.put_item(TableName=self._names[kind], Item=item)
 
     def _rows(self, table: str, ids: list[str]) -> Iterator[dict[str, Any]]:
         for start in range(0, len(ids), KEYS):

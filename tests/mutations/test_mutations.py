@@ -494,6 +494,38 @@ MUTATIONS = [
         '_ONE = {"N": "2"} or {',
     ),
     Mutation(
+        "a claim whose answer was lost is not recognized",
+        "dynamodb-faults",
+        "receives",
+        LEDGER,
+        'Claim.CLAIMED if _text(row, "claim") == message.delivery else Claim.UNKNOWN',
+        "Claim.UNKNOWN",
+    ),
+    Mutation(
+        "a record that has expired counts",
+        "dynamodb-faults",
+        "effects per message",
+        LEDGER,
+        'if _number(row, "expires_at", math.inf) <= self._clock():',
+        'if _number(row, "expires_at", math.inf) <= 0:',
+    ),
+    Mutation(
+        "a throttled statement counts as done",
+        "dynamodb-faults",
+        "conservation",
+        LEDGER,
+        "for i, is_done in zip(made, done, strict=True) if is_done}",
+        "for i, is_done in zip(made, done, strict=True)}",
+    ),
+    Mutation(
+        "throttling is no outage",
+        "dynamodb-faults",
+        "all completed",
+        "consumer/sqs_worker/writes.py",
+        "    reasons.discard(_CONFLICT)\n",
+        "    reasons.clear()\n",
+    ),
+    Mutation(
         "the MessageId is the id",
         "redrive",
         "ids survive the move",
@@ -517,7 +549,8 @@ MUTATIONS = [
 
 def run(nursery: Nursery, tree: Path, outputs: Path, env: dict[str, str], name: str) -> Finished:
     door = (tree / "scenarios", "run.py")
-    flags = [name, "--json", "--timeout", "12", "--reports", str(tree / "reports")]
+    patience = "30" if name == "dynamodb-faults" else "12"
+    flags = [name, "--json", "--timeout", patience, "--reports", str(tree / "reports")]
     flags += ["--visibility-timeout", "2"]
     return nursery.start(door, flags, env | {"SCENARIO_OUTPUTS": str(outputs)}).wait(120)
 
@@ -526,7 +559,8 @@ def names(tree: Path, stack: Stack, nursery: Nursery) -> Path:
     """The outputs of the sets as the tree itself would make them, on the stack of the tests."""
     code = f"import json, local_aws; print(json.dumps(local_aws.provision({stack.endpoint!r})))"
     path = tree / "outputs.json"
-    path.write_text(nursery.start((tree, "-c"), [code], {}).wait(30).stdout)
+    own = {"PYTHONPATH": str(tree / "scripts")}
+    path.write_text(nursery.start((tree, "-c"), [code], own).wait(30).stdout)
     return path
 
 

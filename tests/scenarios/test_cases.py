@@ -47,6 +47,7 @@ def test_the_six_fast_ones_and_the_others() -> None:
     assert slow >= {
         "backpressure",
         "business-idempotency",
+        "dynamodb-faults",
         "external-effects",
         "graceful-shutdown",
         "heartbeat",
@@ -64,6 +65,13 @@ def test_a_case_imports_the_words_and_the_checks_only(path: Path) -> None:
     assert all(name == "harness.scenario" or name.startswith("checks.") for name in modules)
     name = importlib.import_module(f"cases.{path.stem}").SCENARIO.name
     assert name == path.stem.replace("_", "-")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_case_only_declares(path: Path) -> None:
+    kinds = (ast.For, ast.While, ast.If, ast.Try, ast.With, ast.FunctionDef, ast.ClassDef)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, kinds)]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -90,7 +98,7 @@ def test_every_setting_is_a_variable_of_the_consumer(case: Scenario) -> None:
         if isinstance(step, KeepUp):
             assert step.max_consumers > 1
     for name, value in chain(*given):
-        assert name in KNOWN
+        assert name in KNOWN or name == "AWS_ENDPOINT_URL_DYNAMODB"
         if isinstance(value, str | int | float):
             KNOWN[name].parse(str(value))
 

@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from checks import external_effects
-from checks.external_effects import MOMENTS, charges_per_order, crashed_at_each, sagas_whole
+from checks.external_effects import (
+    MOMENTS,
+    charges_per_order,
+    crashed_at_each,
+    faults_met,
+    sagas_whole,
+)
 from harness.findings import ask
 from harness.history import Event, History, Journal, Witness
 from harness.scenario import Check, Verdict
@@ -67,6 +73,12 @@ def crashes(tell: Any, *points: str) -> History:
     return tell.told(*[("crash", "a", 1.0, {"point": point}) for point in ("start", *points)])
 
 
+def met(tell: Any, *operations: str) -> History:
+    """A service that throttled these."""
+    told = [Event(1.0, "d", "throttled", n, {"operation": o}) for n, o in enumerate(operations)]
+    return replace(tell.good(), services=(Journal("dynamodb", tuple(told)),))
+
+
 CASES: list[tuple[Check, Tell, Tell, Tell]] = [
     (
         charges_per_order(key=(1, 1, 1, 1, 1)),
@@ -86,7 +98,14 @@ CASES: list[tuple[Check, Tell, Tell, Tell]] = [
         lambda t: crashes(t, "before-ship"),  # no proof of a fault: only the lesson is missing
         lambda t: t.good(consumers=()),
     ),
+    (
+        faults_met(throttled=("PutItem",)),
+        lambda t: met(t, "PutItem"),
+        lambda t: met(t, "UpdateItem"),  # no proof of a fault either
+        lambda t: t.good(services=()),
+    ),
 ]
+MAY_BE_UNMET = {"crashed at each boundary", "faults met"}
 NAMES = [case[0].name for case in CASES]
 
 
@@ -95,7 +114,7 @@ def test_passes_fails_and_is_unknown(case: tuple[Check, Tell, Tell, Tell], tell:
     check, good, bad, unsure = case
     assert ask(check, good(tell)).verdict is PASS
     wrong = ask(check, bad(tell))
-    assert wrong.verdict is (UNKNOWN if check.name == "crashed at each boundary" else FAIL)
+    assert wrong.verdict is (UNKNOWN if check.name in MAY_BE_UNMET else FAIL)
     assert wrong.look_at
     assert ask(check, unsure(tell)).verdict is UNKNOWN
 
