@@ -98,9 +98,11 @@ soak: venv-test ## Kill consumers and make calls fail for minutes, then judge ev
 	@$(BIN)/python tests/reliability/soak.py $(ARGS)
 
 ##@ Check
-.PHONY: test check
-test: venv-test ## Run all tests that take seconds
-	@$(BIN)/python -m pytest -n 4 --dist worksteal -m "not slow" $(ARGS)
+.PHONY: test test-all check
+test: venv-test ## Run the fast tests and a few that start programs; about two minutes
+	@$(BIN)/python -m pytest -n 4 --dist worksteal -m "not slow and (smoke or not integration)" $(ARGS)
+test-all: venv-test ## Run all tests, with real processes, browsers and mutations; about 30 minutes
+	@$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 check: venv-test ## Check lint, types, shell scripts, generated tables and Terraform; needs no AWS
 	@scripts/check.sh
 

@@ -223,6 +223,7 @@ def test_one_rule_for_region_and_queue_url(
 
 
 @pytest.mark.parametrize("door", DOORS)
+@pytest.mark.integration
 def test_a_region_that_is_not_the_queues_is_exit_code_2(door: str) -> None:
     done = ran(door, {"QUEUE_URL": URL, **KEYS, **OTHER})
     assert done.returncode == 2
@@ -404,6 +405,7 @@ SOURCES = {
 
 @programs
 @pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.integration
 def test_credentials_of_no_use_are_named_and_not_shown(
     program: Program,
     source: str,
@@ -424,6 +426,7 @@ def test_credentials_of_no_use_are_named_and_not_shown(
     "source",
     ["token", "process that prints its secret in an error", "web identity that is cut"],
 )
+@pytest.mark.integration
 def test_no_output_of_a_program_has_a_credential(
     door: str, source: str, tmp_path: Path, answering: Answering
 ) -> None:

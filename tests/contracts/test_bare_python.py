@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).resolve().parents[2]
 DOORS = ["consumer/consume.py", "producer/produce.py"]
 TOO_OLD = [f"python3.{minor}" for minor in (8, 9, 10)]

@@ -70,6 +70,7 @@ def ids(found: Sequence[Mapping[str, Any]]) -> list[str]:
     return [str(one["id"]) for one in found]
 
 
+@pytest.mark.smoke
 def test_defaults_send_ten_good_messages(queue_set: QueueSets, run_producer: Run) -> None:
     queue = queue_set()
     done = run_producer([], queue.env)
@@ -87,6 +88,7 @@ def test_defaults_send_ten_good_messages(queue_set: QueueSets, run_producer: Run
         assert 1 <= payload["work"] <= 1000
 
 
+@pytest.mark.smoke
 def test_n_poison_every_and_seed(queue_set: QueueSets, run_producer: Run, tmp_path: Path) -> None:
     """The same seed sends the same ids, work and poison again, whatever the batches."""
     first, second = queue_set(), queue_set()
@@ -320,6 +322,7 @@ def test_a_journal_that_cannot_be_written_is_a_bad_setting(run_producer: Run, pa
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.smoke
 def test_bad_settings_make_no_call(queue_set: QueueSets, between: Proxy, run_producer: Run) -> None:
     before = requests(between)
     env = queue_set().env | {"AWS_ENDPOINT_URL": between.endpoint}

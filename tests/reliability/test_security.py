@@ -119,6 +119,7 @@ FAKES = ("docker", "aws", "git", "terraform", "python3", "pip")
         ("infra.sh", []),
     ],
 )
+@pytest.mark.integration
 def test_a_hostile_value_stays_a_value(tmp_path, script, before, hostile) -> None:
     """As an argument and in every variable that the scripts read; the tools only note their own."""
     root, tools, calls = tmp_path / "a tree", tmp_path / "tools", tmp_path / "calls"

@@ -66,6 +66,7 @@ def test_list_names_every_case_and_what_it_proves() -> None:
         (["happy", "--repeat", "many"], "'many' is not a whole number"),
     ],
 )
+@pytest.mark.integration
 def test_a_bad_argument_is_refused_before_anything_starts(arguments: list[str], said: str) -> None:
     answer = finished(*arguments)
     assert answer.returncode == Exit.SETUP
@@ -135,6 +136,7 @@ def living(folder: Path) -> list[str]:
 
 
 @pytest.mark.integration
+@pytest.mark.smoke
 def test_happy_by_environment_alone(run: Run, tmp_path: Path) -> None:
     answer = run("happy", "--count", "7", "--batch-size", "3", "--json").wait(60)
     assert answer.code == Exit.PASS, answer.output
@@ -162,6 +164,7 @@ def test_happy_by_environment_alone(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.smoke
 def test_what_is_saved_can_be_judged_again_and_a_torn_line_is_unknown(
     run: Run, tmp_path: Path
 ) -> None:
@@ -290,6 +293,7 @@ def test_a_queue_that_another_run_uses_is_waited_for(
 
 
 @pytest.mark.integration
+@pytest.mark.smoke
 def test_a_failure_says_expected_seen_and_where_to_look(run: Run, tmp_path: Path) -> None:
     tree = copied_tree(tmp_path)
     patch(tree / "scenarios" / "cases" / "happy.py", "dlq_holds(0)", "dlq_holds(1)")

@@ -89,6 +89,7 @@ def door(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProce
     )
 
 
+@pytest.mark.smoke
 def test_all_ok(one_set: OneSet) -> None:
     done = door(["--outputs", str(one_set.outputs)], one_set.env)
     assert done.returncode == 0, done.stderr
@@ -96,6 +97,7 @@ def test_all_ok(one_set: OneSet) -> None:
     assert "NOT OK" not in done.stdout
 
 
+@pytest.mark.smoke
 def test_not_ok_shows_expected_and_seen(one_set: OneSet) -> None:
     one_set.queue(VisibilityTimeout="11")
     done = door(["--quiet", "--outputs", str(one_set.outputs)], one_set.env)

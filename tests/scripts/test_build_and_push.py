@@ -11,6 +11,8 @@ import pytest
 
 from support.children import ROOT
 
+pytestmark = pytest.mark.integration
+
 ECR = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/sqs-consumer"
 FAKE = """#!/bin/sh
 echo "$(basename "$0") $*" >>"$CALLS"

@@ -10,6 +10,8 @@ import pytest
 
 from support.tools import Tools
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = "case $1 in version) echo 'Terraform v1.9.0' ;; esac"
 NO_PROVIDER = "case $2 in init) echo 'Failed to query available provider packages'; exit 1 ;; esac"

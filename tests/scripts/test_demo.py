@@ -61,6 +61,7 @@ def dotenv() -> str | None:
     return path.read_text() if path.exists() else None
 
 
+@pytest.mark.smoke
 def test_it_proves_and_leaves_nothing(nursery: Nursery, tmp_path: Path) -> None:
     before = dotenv()
     demo = start(nursery, tmp_path, "happy", "--count", "4")

@@ -15,6 +15,8 @@ from support.terraform import cli_configuration
 from support.tools import ENV_MARKER as MARKER
 from support.tools import Tools
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).resolve().parents[2]
 TERRAFORM = """
 case $2 in

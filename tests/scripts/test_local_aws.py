@@ -101,6 +101,7 @@ def alive(pid: int) -> bool:
     return bool(command_line(pid))
 
 
+@pytest.mark.smoke
 def test_up_makes_the_five_sets_and_says_where(running: Tree) -> None:
     record = running.record()
     outputs = json.loads((running.state / "outputs.json").read_text())
@@ -212,6 +213,7 @@ def test_only_loopback_is_listened_on(running: Tree) -> None:
     assert {address.split(":")[0] for address in listening} == {"0100007F"}
 
 
+@pytest.mark.smoke
 def test_foreign_env_stays_with_up_and_with_down(tree: Tree) -> None:
     tree.env_file.write_text("QUEUE_URL=mine\n")
     done = tree.run("up", "--port", "0")
@@ -229,6 +231,7 @@ def test_another_state_never_writes_env(tree: Tree) -> None:
     assert tree.run("down", "--state", str(other)).stdout == "local stack stopped\n"
 
 
+@pytest.mark.smoke
 def test_down_waits_and_removes_what_up_made(tree: Tree) -> None:
     record = tree.up()
     done = tree.run("down")

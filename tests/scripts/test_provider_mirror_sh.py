@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).resolve().parents[2]
 LOCKED = re.search(
     r'^ *version *= "(.+)"$', (ROOT / "terraform/.terraform.lock.hcl").read_text(), re.M

@@ -11,6 +11,8 @@ import pytest
 
 from support.children import ROOT
 
+pytestmark = pytest.mark.integration
+
 ENV = """\
 # comment
 QUEUE_URL='http://127.0.0.1:4566/000000000000/q'

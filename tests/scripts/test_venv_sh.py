@@ -11,6 +11,8 @@ import pytest
 
 from support.tools import Tools
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).resolve().parents[2]
 # Makes a virtual environment whose Python does what the real one does, except to install.
 NEW = f"""

@@ -13,6 +13,8 @@ from dotenv import dotenv_values
 from support.environment import base_environment
 from support.tools import ENV_MARKER
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = "QUEUE_URL='https://sqs/1/q'\nAWS_REGION='us-west-1'\n"
 

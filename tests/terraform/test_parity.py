@@ -91,6 +91,7 @@ def differences(planned: World, live: World) -> Iterator[str]:
                 yield f"{name}.{attribute}"
 
 
+@pytest.mark.smoke
 def test_the_same_resources_with_the_same_attributes(planned: dict[str, Any], local: Local) -> None:
     world = planned_world(planned)
     assert len(world) == 20

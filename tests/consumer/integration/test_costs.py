@@ -12,6 +12,7 @@ pytestmark = pytest.mark.integration
     ("transactional", "batch", "count", "most"),
     [("1", "10", 1000, 1.4), ("1", "1", 100, 4.1), ("0", "10", 100, 2.4), ("0", "1", 100, 5.1)],
 )
+@pytest.mark.smoke
 def test_calls_per_message(
     run_consumer, queue_set, proxy, journal, transactional, batch, count, most
 ) -> None:

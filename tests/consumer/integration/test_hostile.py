@@ -107,6 +107,7 @@ BODIES = [
 ]
 
 
+@pytest.mark.smoke
 def test_no_body_stops_the_consumer(run_consumer, queue_set, journal) -> None:
     made = queue_set(visibility=30)
     made.send(*(body for body, _ in BODIES))
@@ -186,6 +187,7 @@ def test_a_reader_that_is_gone_changes_no_exit_code(queue_set, journal, gone: st
     assert effects(made) == {"one": 1}
 
 
+@pytest.mark.smoke
 def test_ten_bad_settings_at_once(run_consumer, queue_set, proxy) -> None:
     watched = proxy(rules=[])
     bad = {

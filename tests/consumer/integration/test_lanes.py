@@ -64,6 +64,7 @@ def assert_invariants(made: QueueSet, journal: Journal, good: set[str]) -> None:
 
 
 @combinations(GROUPED)
+@pytest.mark.smoke
 def test_good_and_poison_in_one_batch(run_consumer, queue_set, journal, lanes, group) -> None:
     made = queue_set(visibility=2)
     good = [str(uuid.uuid4()) for _ in range(54)]
@@ -92,6 +93,7 @@ def test_good_and_poison_in_one_batch(run_consumer, queue_set, journal, lanes, g
         "before-delete",
     ],
 )
+@pytest.mark.smoke
 def test_a_crash_in_the_middle_of_a_group_leaves_nothing_half_done(
     run_consumer, queue_set, journal, lanes, group, point
 ) -> None:
@@ -126,6 +128,7 @@ def test_kill_9_at_any_moment(start_consumer, run_consumer, queue_set, journal, 
 
 
 @combinations(GROUPED)
+@pytest.mark.smoke
 def test_two_consumers_that_get_the_same_messages(
     start_consumer, queue_set, tmp_path, lanes, group
 ) -> None:

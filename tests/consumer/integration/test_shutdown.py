@@ -163,6 +163,7 @@ def stop_at(start, made: QueueSet, journal: Journal, moments: list[float]) -> li
     return stops
 
 
+@pytest.mark.smoke
 def test_a_stop_gives_back_what_no_lane_has_begun(
     start_consumer, run_consumer, queue_set, journal
 ) -> None:
@@ -212,6 +213,7 @@ def test_what_its_own_long_poll_brings_back_is_not_driven_into_the_dlq(
     drain(run_consumer, made, journal)
 
 
+@pytest.mark.smoke
 def test_a_second_signal_ends_it_at_once(start_consumer, queue_set, journal) -> None:
     made = queue_set(visibility=1)
     slow = {"SLEEP_MIN_SECONDS": "20", "SLEEP_MAX_SECONDS": "20"}

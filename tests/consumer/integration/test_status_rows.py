@@ -47,6 +47,7 @@ def _delete(made: QueueSet, message_id: str) -> None:
         pytest.param("deleted", "transactional", "statements", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.smoke
 def test_it_takes_no_second_effect(
     run_consumer, queue_set, tmp_path: Path, harm: str, first: str, second: str
 ) -> None:

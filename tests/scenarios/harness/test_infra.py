@@ -101,6 +101,7 @@ def by_process(tmp_path: Path, needs: str = "") -> Path:
     return config
 
 
+@pytest.mark.integration
 def test_credentials_are_not_frozen_at_the_start(
     outputs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -120,6 +121,7 @@ def test_credentials_are_not_frozen_at_the_start(
     assert len({first, later, other}) == 3, "three answers of the process"
 
 
+@pytest.mark.integration
 def test_what_a_child_cannot_ask_for_is_passed_on_and_said(
     outputs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -139,6 +141,7 @@ def test_what_a_child_cannot_ask_for_is_passed_on_and_said(
     assert asked(target, KEY, tmp_path) == [target.environment["AWS_ACCESS_KEY_ID"]]
 
 
+@pytest.mark.integration
 def test_a_profile_is_left_to_the_children(
     outputs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -200,6 +203,7 @@ def test_children_talk_to_the_endpoint_that_the_user_chose(
     assert target.described.startswith("http://moto:2 (" if host == "moto:2" else aws)
 
 
+@pytest.mark.integration
 def test_the_region_is_that_of_the_outputs(
     outputs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

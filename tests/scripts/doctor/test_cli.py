@@ -116,6 +116,7 @@ def seen(run_consumer: Run, healthy: QueueSet, journal: Path) -> QueueSet:
     return healthy
 
 
+@pytest.mark.smoke
 def test_nothing_is_found_on_a_healthy_set(seen: QueueSet, journal: Path, examine: Examine) -> None:
     said = examine(seen, "--allow-unknown", JOURNAL_PATH=str(journal))
     assert said["findings"] == []
@@ -298,6 +299,7 @@ def test_a_misconfiguration_is_found_and_nothing_else(
     assert said["code"] == cli.Exit.FINDINGS
 
 
+@pytest.mark.smoke
 def test_work_that_outlasts_its_visibility(
     queue_set: QueueSets, start_consumer: Start, examine: Examine, tmp_path: Path
 ) -> None:

@@ -39,6 +39,7 @@ def test_dotenv_reads_it_back(tmp_path: Path, value: str) -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 @pytest.mark.parametrize("value", VALUES)
+@pytest.mark.integration
 def test_shells_read_it_back(tmp_path: Path, shell: str, value: str) -> None:
     if not shutil.which(shell):
         pytest.skip(f"{shell} is not installed")

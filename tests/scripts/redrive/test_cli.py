@@ -75,6 +75,7 @@ def ids(messages: list[Any]) -> Counter[str]:
     return Counter(json.loads(one["Body"])["id"] for one in messages)
 
 
+@pytest.mark.smoke
 def test_what_is_moved_arrives_whole_and_tagged(queue_set: QueueSets, redrive: Redrive) -> None:
     queues = queue_set(wait=0)
     extra: Any = {"kind": {"DataType": "Binary.z", "BinaryValue": b"\x00\x01"}}
@@ -105,6 +106,7 @@ def test_inspect_and_dry_run_leave_all_visible(queue_set: QueueSets, redrive: Re
     assert not everything(queues, queues.queue_url)
 
 
+@pytest.mark.smoke
 def test_json_is_a_line_for_each(queue_set: QueueSets, redrive: Redrive) -> None:
     queues = queue_set(wait=0)
     dead(queues, {"id": "\x1b[2J"}, "no JSON")
