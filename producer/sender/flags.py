@@ -35,9 +35,11 @@ class Flag:
     variable: str = ""
 
 
-def _whole(low: int = 0, high: int = HUGE) -> Kind:
+def whole(low: int = 0, high: int = HUGE) -> Kind:
+    """Written as the consumer's settings are: ASCII digits, with or without a sign."""
+
     def parse(text: str) -> int:
-        if not re.fullmatch(r"[+-]?[0-9]{1,20}", text) or not low <= int(text) <= high:
+        if not re.fullmatch(r"[+-]?[0-9]{1,20}", text.strip()) or not low <= int(text) <= high:
             raise ValueError(text)
         return int(text)
 
@@ -45,13 +47,12 @@ def _whole(low: int = 0, high: int = HUGE) -> Kind:
     return Kind(f"a whole number, {low} {upper}", parse)
 
 
-def _rate() -> Kind:
-    def parse(text: str) -> float:
-        if "_" in text or not math.isfinite(value := float(text)) or value < 0:
-            raise ValueError(text)
-        return value
-
-    return Kind("a number, 0 or more", parse)
+def _rate(text: str) -> float:
+    if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text.strip()):
+        raise ValueError(text)
+    if not math.isfinite(value := float(text)) or value < 0:
+        raise ValueError(text)
+    return value
 
 
 def _text(allowed: str, pattern: str) -> Kind:
@@ -81,20 +82,21 @@ def _fields() -> Kind:
     return Kind(f"a JSON object without {named}, or a list of such objects, used in turn", parse)
 
 
+RATE = Kind("a number, 0 or more", _rate)
 URL = _text(
     "a queue URL such as https://sqs.us-west-1.amazonaws.com/123456789012/name", access.QUEUE_URL
 )
 REGION = _text("a region such as us-west-1", access.REGION)
 PROFILE = _text("the name of a profile", r"\S(.*\S)?")
 FLAGS = (
-    Flag("n", "what", _whole(), "10", "messages to send; 0 = until interrupted"),
-    Flag("poison-count", "what", _whole(), "0", "poison messages at random indices"),
+    Flag("n", "what", whole(), "10", "messages to send; 0 = until interrupted"),
+    Flag("poison-count", "what", whole(), "0", "poison messages at random indices"),
     Flag(
-        *("poison-every", "what", _whole(), "0"),
+        *("poison-every", "what", whole(), "0"),
         "every Nth message is poison (3: indices 2, 5, 8...); overrides --poison-count",
     ),
     Flag(
-        *("seed", "what", _whole(high=2**63), ""),
+        *("seed", "what", whole(high=2**63), ""),
         "makes ids, work and poison positions repeatable; a repeated id is a duplicate to consumers"
         " (default: a new seed, which the summary shows)",
     ),
@@ -102,14 +104,14 @@ FLAGS = (
         *("fields", "what", _fields(), ""),
         'more fields for each body, such as {"order_id": "A17"}; may replace work',
     ),
-    Flag("rate", "how fast", _rate(), "0", "messages per second; 0 = as fast as possible"),
+    Flag("rate", "how fast", RATE, "0", "messages per second; 0 = as fast as possible"),
     Flag(
-        *("batch-size", "how fast", _whole(1, ENTRIES_MAX), str(ENTRIES_MAX)),
+        *("batch-size", "how fast", whole(1, ENTRIES_MAX), str(ENTRIES_MAX)),
         "messages per SendMessageBatch, or fewer if their bodies exceed 1 MiB in total; with"
         " --rate, no message waits over 0.1 s to fill a batch",
     ),
     Flag(
-        *("concurrency", "how fast", _whole(1, 64), "4"),
+        *("concurrency", "how fast", whole(1, 64), "4"),
         "concurrent calls; with --rate, only if a call takes longer than the time to the next one",
     ),
     Flag("queue-url", "where", URL, "", "the queue to send to", "QUEUE_URL"),

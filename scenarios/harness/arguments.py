@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -82,10 +83,10 @@ def options(chosen: argparse.Namespace) -> Options:
 
 
 def whole(low: int, high: int | None = None) -> Callable[[str], int]:
-    """A whole number in this range, for argparse."""
+    """A whole number in this range, for argparse; written as the consumer's settings are."""
 
     def parse(text: str) -> int:
-        value = int(text) if text.lstrip("+").isdecimal() else low - 1
+        value = int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()) else low - 1
         if value < low or (high is not None and value > high):
             bounds = f"{low} or more" if high is None else f"{low} to {high}"
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, {bounds}")
@@ -94,14 +95,14 @@ def whole(low: int, high: int | None = None) -> Callable[[str], int]:
     return parse
 
 
+NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
+
+
 def number(low: float) -> Callable[[str], float]:
     """A finite number of at least this, for argparse."""
 
     def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = low - 1
+        value = float(text) if re.fullmatch(NUMBER, text.strip()) else low - 1
         if not low <= value < float("inf"):
             raise argparse.ArgumentTypeError(f"{text!r} is not a number, {low:g} or more")
         return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from enum import StrEnum
 
 from redrive.exits import Exit
 from redrive.filters import compiled
-from sender.flags import PROFILE, REGION, URL, Kind
+from sender.flags import PROFILE, RATE, REGION, URL, Kind, whole
 from sqs_worker.business import BusinessKey
 
 
@@ -41,24 +40,6 @@ class Flag:
     @property
     def field(self) -> str:
         return self.name.replace("-", "_")
-
-
-def _whole(low: int, high: int | None = None) -> Kind:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,12}", text) or int(text) < low:
-            raise ValueError(text)
-        if high is not None and int(text) > high:
-            raise ValueError(text)
-        return int(text)
-
-    upper = "or more" if high is None else f"to {high}"
-    return Kind(f"a whole number, {low} {upper}", parse)
-
-
-def _rate(text: str) -> float:
-    if "_" in text or not math.isfinite(value := float(text)) or value < 0:
-        raise ValueError(text)
-    return value
 
 
 def _matching(allowed: str, pattern: str) -> Kind:
@@ -99,20 +80,20 @@ FLAGS = (
         *("filter", Kind("a JMESPath expression", compiled), ""),
         *("only messages for which this expression is true", OURS),
     ),
-    Flag("limit", _whole(0), "0", "maximum number of messages; 0 = all", OURS),
+    Flag("limit", whole(0), "0", "maximum number of messages; 0 = all", OURS),
     Flag(
-        *("visibility-timeout", _whole(1, 43_200), "30"),
+        *("visibility-timeout", whole(1, 43_200), "30"),
         *("seconds that received messages stay hidden if this script dies", OURS),
     ),
     Flag("bodies", None, "", "show payloads, truncated and escaped", (Verb.INSPECT,)),
     Flag("json", None, "", "print JSON lines", (Verb.INSPECT,)),
     Flag(
-        *("rate", Kind("a number, 0 or more", _rate), "0"),
+        *("rate", RATE, "0"),
         *("messages per second; 0 = as fast as possible", MOVES),
     ),
     Flag("dry-run", None, "", "show what would happen to each message, move nothing", (Verb.MOVE,)),
     Flag(
-        *("max-replays", _whole(0), "2"),
+        *("max-replays", whole(0), "2"),
         *("skip messages already moved this many times; 0 = no limit", (Verb.MOVE,)),
     ),
     Flag(
@@ -136,7 +117,7 @@ FLAGS = (
         (Verb.NATIVE,),
     ),
 )
-NATIVE_RATE = _whole(0, 500)
+NATIVE_RATE = whole(0, 500)
 
 EPILOG = """A filter sees: id, message_id, payload, body, attributes, receive_count,
 replay_count, age_seconds, status and reason. Such as:
