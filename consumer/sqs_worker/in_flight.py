@@ -65,14 +65,16 @@ class InFlight:
         self._begun: dict[str, float] = {}  # when work began
         self._progress: dict[str, Progress] = {}
         self._returning: dict[str, Message] = {}
-        self._lost: set[str] = set()  # not to be extended any more: it ran out, or the limit came
+        self._lost: set[str] = set()  # no longer extended: expired, or past the heartbeat limit
         self._closed = False
         self._next_keep = 0.0
         self._sending = Lock()  # one change of visibility at a time: see `give_back`
 
     def hold(self, messages: Sequence[Message]) -> list[Message]:
-        """Take deliveries in hand; returns those that stay: what a stop came before is given back,
-        but for what is here for the last time."""
+        """Take deliveries in hand; returns those that stay.
+
+        After a stop they are given back, except those on their final receive.
+        """
         with self._lock:
             for message in messages:
                 self._waiting[message.handle] = message
@@ -121,8 +123,10 @@ class InFlight:
                 self._forget(message)
 
     def close(self) -> None:
-        """A stop: give back at once all that no lane has begun, and hold nothing more; only what is
-        here for the last time remains to be worked on."""
+        """A stop: give back at once all that no lane has begun, and hold nothing more.
+
+        Messages on their final receive stay, because releasing them would send them to the DLQ.
+        """
         with self._lock:
             self._closed = True
             waiting = self._taken_from_hand(list(self._waiting.values()))
@@ -202,7 +206,7 @@ class InFlight:
                 self._note(held, taken, sent)
 
     def overdue(self, message: Message) -> float:
-        """Seconds since the delivery's visibility ran out; negative while it lasts."""
+        """Seconds since the delivery's visibility timeout expired; negative before that."""
         with self._lock:
             return time.monotonic() - self._deadlines.get(message.handle, message.deadline)
 
@@ -273,8 +277,8 @@ class InFlight:
 
     def _refused(self, message: Message) -> None:
         log.warning(
-            "message %s: its visibility ran out and cannot be extended; another consumer may work "
-            "on it now, its delete is likely to be stale, and only one completion will count",
+            "message %s: its visibility timeout expired and cannot be extended; another consumer "
+            "may receive it now; only one completion will count, and the delete may come too late",
             message.id,
         )
         with self._lock:

@@ -54,7 +54,7 @@ class Statements:
     """Executes statements, each of them alone, up to 25 at a time.
 
     Where they cannot be used it says so, and leaves everything to the conditional writes until the
-    next probe: a cheaper way must not be what stops a consumer.
+    next probe: an optimization must never stop the consumer.
     """
 
     def __init__(self, dynamodb: "DynamoDBClient") -> None:

@@ -1,4 +1,4 @@
-"""The .env rule: settings have one source at a time; knows the file, not what its values mean."""
+"""Reads the .env file: only one configuration source is used, the environment or the file."""
 
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path

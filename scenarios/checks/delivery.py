@@ -120,7 +120,7 @@ def deliveries(asked: Asked, history: History, at_least: int) -> Finding:
 
 @question(
     "redelivered after visibility",
-    "at least {at_least} redelivery, none before the visibility timeout ran out",
+    "at least {at_least} redelivery, none before the visibility timeout expired",
     PRODUCER,
     CONSUMERS,
 )

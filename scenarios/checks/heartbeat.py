@@ -67,7 +67,7 @@ def _receives_table(history: History, of_arm: dict[str, list[str]]) -> str:
 
 @question(
     "extended to the limit",
-    "each message of {arm} extended, then once no more, and received by another when it ran out",
+    "each message of {arm} extended, then once no more, and received by another when it expired",
     *JOURNALS,
 )
 def extended_to_the_limit(asked: Asked, history: History, arm: str) -> Finding:

@@ -90,7 +90,7 @@ def _kept(history: History, one: Held, within: float) -> str:
     if _delay(one) > within:
         return f"given back, received again only {_delay(one):.2f} s later"
     if one.heir.t > _visible_at(one.before) + RECEIVE_SLACK:
-        return "given back when its visibility had run out"
+        return "given back after its visibility timeout had expired"
     return ""
 
 

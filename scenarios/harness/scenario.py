@@ -156,7 +156,7 @@ class Consume:
 
 @dataclass(frozen=True)
 class AwaitRedelivery:
-    """Wait until the visibility of everything that a dead consumer held has run out."""
+    """Wait until the visibility timeout of everything that a dead consumer held has expired."""
 
 
 @dataclass(frozen=True)

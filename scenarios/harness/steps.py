@@ -225,10 +225,10 @@ def _run_script(stage: Stage, step: RunScript) -> None:
 
 
 def _await_redelivery(stage: Stage) -> None:
-    """A stated delay of SQS: what the dead held is hidden until its visibility runs out."""
+    """A stated delay of SQS: what a dead consumer held is hidden until its timeout expires."""
     hidden = [event.data["visible_at"] for event in stage.events() if event.name == "received"]
     ends = max(hidden, default=0.0)
     stage.wait_until(
-        "the visibility timeout to run out",
+        "the visibility timeout to expire",
         lambda: f"{ends - time.time():.1f} s to go" if time.time() < ends else "",
     )

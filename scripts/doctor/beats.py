@@ -65,7 +65,7 @@ def refused_heartbeats(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             f"{refused} extensions of visibility were refused",
-            "the messages had run out before the beat came, so others may have received them",
+            "the visibility timeouts expired before the heartbeat, so other consumers may have received the messages",
             f"a shorter HEARTBEAT_SECONDS (now {facts.settings.heartbeat_seconds:g}), or a longer "
             "visibility timeout",
             {"refused": refused},

@@ -134,7 +134,7 @@ def dlq_holds(facts: Facts) -> Iterator[Finding]:
             WARNING,
             f"{many(dlq.visible, 'message')} in {dlq.name}",
             f"each is deleted {span(dlq.retention)} after it was first sent, looked at or not",
-            "`scripts/redrive.py inspect` shows them and why; mend the cause, then `move` them",
+            "`scripts/redrive.py inspect` shows them with the reasons; fix the cause, then `move` them",
             {"messages": dlq.visible, "dlq_retention_seconds": dlq.retention},
         )
 
@@ -153,10 +153,10 @@ def completed_in_dlq(facts: Facts) -> Iterator[Finding]:
             WARNING,
             f"{many(len(ids), 'message')} {where}: completed and yet in the DLQ, or on the way "
             f"there at the next receive: {some(ids)}",
-            "their work is done, only the delete came late, after the visibility had run out; so a "
-            "DLQ is no list of what is undone",
+            "their work is done, but the delete came after the visibility timeout had expired; a "
+            "DLQ may contain finished work",
             "do not redo them by hand: `scripts/redrive.py move --drop-completed` removes them, "
-            "and a redriven one is found done; mend the late finishes",
+            "and the claim of a redriven one finds it completed; fix the late finishes",
             {"completed": len(ids)},
         )
     elif facts.peeked is None:

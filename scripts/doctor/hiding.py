@@ -116,7 +116,7 @@ def _queueing(work: tuple[float, ...], batch: int) -> str:
     )
 
 
-@RULES.rule("were messages finished after their visibility ran out?")
+@RULES.rule("were messages finished after their visibility timeout expired?")
 def late_finishes(facts: Facts) -> Iterator[Finding]:
     seen = facts.seen()
     late = [d for d in seen.deliveries if d.late > CLOCK_SLACK or d.end is End.STALE]

@@ -55,7 +55,7 @@ def _measured(facts: Facts) -> tuple[float, float]:
     return facts.evidence.receives, facts.evidence.total("empty_receives")
 
 
-@RULES.rule("do receives wait that do not say how long?")
+@RULES.rule("is long polling the queue's default?")
 def queue_wait(facts: Facts) -> Iterator[Finding]:
     queue = facts.real_queue()
     if queue.wait == 0:

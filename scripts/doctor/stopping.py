@@ -31,7 +31,7 @@ def grace(facts: Facts) -> Iterator[Finding]:
         WARNING,
         f"a stop waits {span(granted)} (SHUTDOWN_GRACE_SECONDS), {span(LAST_CALLS)} of it for its "
         f"last calls; the longest work took {span(longest)}, and {abandoned} were abandoned",
-        "what is still in work then comes back when its visibility runs out, one receive poorer: "
+        "unfinished messages are redelivered when their visibility timeout expires, with one receive less: "
         "every deployment does so",
         f"SHUTDOWN_GRACE_SECONDS={enough} or more, and as long from the platform; or shorter work",
         {"grace_seconds": granted, "longest_work_seconds": longest, "abandoned": abandoned},
@@ -80,7 +80,7 @@ def ended_without_stop(facts: Facts) -> Iterator[Finding]:
         f"{len(dead)} of {many(len(runs), 'run')} left no stop: {len(crashed)} by a crash setting, "
         f"{len(dead) - len(crashed)} killed (SIGKILL, out of memory), or alive on another machine",
         f"{many(held, 'message')} in hand were given back by nobody: each waits until its "
-        "visibility runs out and has one receive less",
+        "visibility timeout expires, with one receive less",
         "SIGTERM and SHUTDOWN_GRACE_SECONDS to end it; enough memory; no CRASH_ setting",
         {"runs": len(runs), "killed": len(dead) - len(crashed), "crashed": len(crashed)},
     )

@@ -21,7 +21,7 @@ from sender.payloads import packed
 
 TRIES = 6  # calls that a message is part of at most
 BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 0.1, 2.0
-LATE = "its visibility ran out before it could be sent; a longer --visibility-timeout helps"
+LATE = "its visibility timeout expired before it was sent; use a longer --visibility-timeout"
 
 
 class Calls(Protocol):

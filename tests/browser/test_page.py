@@ -126,7 +126,7 @@ def test_a_reader_sees_the_redelivery(run: Path, opened: Open) -> None:
     one = opened(run)
     traces = one.chart("crash")
     marks = set(words_of_marks(traces))
-    assert {"received", "consumer crashed", "visibility ran out", "deleted"} <= marks
+    assert {"received", "consumer crashed", "visibility expired", "deleted"} <= marks
     assert {"claimed", "completed, effect made"} <= marks
     words = next(trace["text"] for trace in traces if trace.get("mode") == "text")
     assert words[0] == "1 consumer crashed after work"
@@ -263,7 +263,7 @@ def test_poison_is_received_twice_and_then_in_the_dlq(run: Path, opened: Open) -
     [
         (".barlayer .point path >> nth=0", r"hidden from 1\.000 s to 3\.000 s"),
         ("[data-t0] >> nth=0", r"claimed at 1\.020 s \(06:00:01\.020 UTC\)"),
-        ("[data-t] >> nth=0", r"visibility ran out at 3\.000 s \(06:00:03\.000 UTC\)"),
+        ("[data-t] >> nth=0", r"visibility expired at 3\.000 s \(06:00:03\.000 UTC\)"),
     ],
 )
 def test_hovering_tells_id_and_time(run: Path, opened: Open, part: str, said: str) -> None:

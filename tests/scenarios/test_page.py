@@ -52,7 +52,7 @@ def test_it_holds_each_scenario_with_verdict_sentence_and_findings(run: Path) ->
         '<section id="crash"',
         '<section id="poison"',
         "✓ PASS",
-        "a consumer that dies costs one more delivery",
+        "a consumer that dies causes one redelivery",
         "conservation",
         "2 of 2 PASS",
         "<b>2</b> deliveries<",

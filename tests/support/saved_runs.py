@@ -132,7 +132,7 @@ REJECTED = ("claimed", "work_started", "rejected", "failed")
 
 def crash(name: str = "crash") -> Made:
     """Received, worked on, lost in a crash; received again by another, completed."""
-    made = Made(name, "a consumer that dies costs one more delivery")
+    made = Made(name, "a consumer that dies causes one redelivery")
     made.send("aaaa-1", 0.1)
     made.deliver("consumer-1", "aaaa-1", 1.0, *CRASHED)
     made.deliver("consumer-2", "aaaa-1", 3.2, *GOOD, count=2)

@@ -25,7 +25,7 @@ const MARKS = {
   signalled: { symbol: "hexagon-open", sign: "⬡", word: "consumer told to stop" },
   crash: { symbol: "x", sign: "✖", colour: "fail", word: "consumer crashed" },
   killed: { symbol: "x", sign: "✖", colour: "fail", word: "consumer killed" },
-  expired: { symbol: "bowtie", sign: "⋈", colour: "unknown", word: "visibility ran out" },
+  expired: { symbol: "bowtie", sign: "⋈", colour: "unknown", word: "visibility expired" },
   saga: { symbol: "asterisk-open", sign: "∗", word: "saga step" },
   dead_lettered: { symbol: "star", sign: "★", colour: "fail", word: "moved to the DLQ", brief: "to the DLQ" },
   moved_back: { symbol: "star-open", sign: "☆", word: "moved back from the DLQ", brief: "moved back" },

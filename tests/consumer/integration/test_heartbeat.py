@@ -145,7 +145,9 @@ def test_a_lane_that_hangs_loses_its_message_at_the_limit(
     assert endings[1].output.count("is extended no more") == 1
     (last,) = journal.events("extended")[-1:]
     again = journal.events("received")[1]
-    assert again["t"] >= last["visible_at"] - 0.5, "it came back when its visibility ran out"
+    assert again["t"] >= last["visible_at"] - 0.5, (
+        "it came back when its visibility timeout expired"
+    )
     assert [event["effect"] for event in journal.events("completed")] == [True, False]
     assert journal.count("delete_stale") == 1
     assert "late finishes 1" in endings[1].output

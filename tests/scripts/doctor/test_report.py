@@ -78,7 +78,7 @@ def test_a_finding_has_four_parts_and_fits_the_width() -> None:
 def test_open_questions_stand_under_their_reason_once() -> None:
     said = text_of(NO_JOURNAL)
     assert said.count("NOT KNOWN refused") == 1
-    assert "  were messages finished after their visibility ran out?\n" in said
+    assert "  were messages finished after their visibility timeout expired?\n" in said
     assert "nothing found, " in said
 
 
