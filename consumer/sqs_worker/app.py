@@ -1,21 +1,23 @@
 """Builds the consumer from its settings (clients, ports, faults, lanes) and runs it."""
 
 import logging
+import math
 import os
+import random
 import signal
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from itertools import count
+from typing import Any, TypeVar
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from . import access, aws, faults, signals, starting, ways
+from . import access, aws, faults, signals, ways
 from .business import BusinessKey, requiring_key
-from .cache import FinishedIds
 from .deletes import Deletes
 from .exits import Exit
 from .in_flight import Bounds, InFlight
@@ -25,14 +27,46 @@ from .loop import Loop, Parts
 from .message import Identity, identity_of
 from .meter import Meter, Tally, spoken, summary
 from .outage import Outage, RetryingLedger
-from .pipeline import Pipeline
+from .pipeline import FinishedIds, Pipeline
 from .ports import Down, Inbox, Ledger, QueueFacts, Work
 from .receive_limiter import ReceiveLimiter
 from .settings import BadSettings, Settings
 from .sqs import SqsQueue
 from .variables import LONGEST_VISIBILITY
 
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 5.0
+SAY_EVERY = 15.0
+"""Seconds between two log lines while it waits."""
+
+T = TypeVar("T")
 log = logging.getLogger(__name__)
+
+
+def patiently(start: Callable[[], T], seconds: float) -> T:
+    """What `start` returns, tried for `seconds` with exponential backoff and jitter.
+
+    Raises the `Down` of the last try, and at once one that does not pass by itself.
+    """
+    give_up = time.monotonic() + seconds
+    told = -math.inf
+    for tries in count():
+        try:
+            return start()
+        except Down as down:
+            left = give_up - time.monotonic()
+            if not down.passing or left <= 0:
+                raise
+            if time.monotonic() - told >= SAY_EVERY:
+                told = time.monotonic()
+                log.warning(
+                    "cannot start yet: %s; trying again for up to %.0f s "
+                    "(START_TIMEOUT_SECONDS=%g); nothing is received meanwhile",
+                    *(down, left, seconds),
+                )
+        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries, 10))
+        time.sleep(min(left, random.uniform(longest / 2, longest)))
+    raise AssertionError
 
 
 def run(settings: Settings, source: str) -> int:
@@ -42,7 +76,7 @@ def run(settings: Settings, source: str) -> int:
     meter = Meter()
     try:
         journal = _opened(settings.journal_path)
-        ports, facts = starting.patiently(
+        ports, facts = patiently(
             partial(_connected, settings, meter, journal), settings.start_timeout_seconds
         )
         _check_heartbeat(settings, facts)

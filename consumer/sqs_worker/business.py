@@ -8,25 +8,23 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from .canonical import (
-    NoNumber,
-    canonical,
-    canonical_of_parsed,
-    parsed,
-    parsed_as_doubles,
-    parsed_for_functions,
-)
 from .message import (
     KEY_BYTES,
     KEYED,
     SNS_REMEDY,
     Identity,
     Message,
+    NoNumber,
+    canonical,
+    canonical_of_parsed,
     digest_of,
     hashed,
     identity_of,
     is_sns_envelope,
     message_id,
+    parsed,
+    parsed_as_doubles,
+    parsed_for_functions,
 )
 from .ports import Rejected, Work
 

@@ -16,6 +16,9 @@ from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from .message import Message, payload_of
+from .ports import Rejected, Work
+
 LONGEST_ANSWER = 65_536
 """Bytes of a body that are read; a service outside says yes or no, and how often."""
 _PASSING = frozenset(
@@ -228,3 +231,55 @@ def _body_of(answer: HTTPResponse) -> bytes:
 def _unsettled(reason: str, status: int) -> OutsideDown:
     client_error = status // 100 == HTTPStatus.BAD_REQUEST // 100
     return OutsideDown(reason, passing=not client_error or status in _PASSING)
+
+
+CHARGE = "charge"
+Look = Callable[[str, str], bool]
+"""Whether an action was done for an order, as `Service.has` says."""
+
+
+def naive(call: Call) -> Work:
+    """Charge. Whatever cuts the delivery short after that charges again with the next one."""
+    return lambda message: _charge(call, _request(message))
+
+
+def checked(call: Call, look: Look) -> Work:
+    """Look, and charge if nothing is there: what happens between the two is not seen."""
+
+    def work(message: Message) -> None:
+        if not look(CHARGE, message.key):
+            _charge(call, _request(message))
+
+    return work
+
+
+def keyed(call: Call) -> Work:
+    """Charge with the message's key passed on: the service answers a repeat from memory."""
+    return lambda message: _charge(call, _request(message, key=message.key))
+
+
+def followed_by(work: Work, effect: Work) -> Work:
+    """The work, then the effect."""
+
+    def both(message: Message) -> None:
+        work(message)
+        effect(message)
+
+    return both
+
+
+def amount_of(message: Message) -> int:
+    """What the order costs, in cents: the payload's `work`, 0 where there is no whole number."""
+    payload = payload_of(message.body)
+    amount = payload.get("work") if isinstance(payload, dict) else None
+    return amount if isinstance(amount, int) and not isinstance(amount, bool) else 0
+
+
+def _request(message: Message, key: str = "") -> Request:
+    count, amount = message.receive_count, amount_of(message)
+    return Request(CHARGE, message.key, amount, key, count, message.id)
+
+
+def _charge(call: Call, request: Request) -> None:
+    if call(request) is Answer.REFUSED:
+        raise Rejected("the payment service refuses the charge")

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from .message import Message, is_same_body
 from .ports import Claim, Completion
 from .rows import Rows
-from .statements import Statement, Statements
-from .writes import Outcome, Refused, Row, Unsettled, Write, Writer, Written
+from .writes import Outcome, Refused, Row, Statement, Statements, Unsettled, Write, Writer, Written
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from . import aws
-from .effects import CHARGE, amount_of
-from .http_service import Request
+from .http_service import CHARGE, Request, amount_of
 from .message import KEYED, OUTBOX, Message
 from .ports import LedgerDown
 from .writes import Row, Write

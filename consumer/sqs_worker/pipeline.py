@@ -5,17 +5,46 @@ somebody injected. Whatever goes wrong, only what was completed is deleted.
 """
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Lock, Thread
 
-from .cache import FinishedIds
 from .deletes import Deletes
 from .in_flight import InFlight, Progress
 from .journal import Events
 from .message import Message, waves
 from .meter import Tally
 from .ports import Claim, Completion, Ledger, LedgerDown, Rejected, Work
+
+
+class FinishedIds:
+    """A thread-safe LRU map of at most `size` ids to the content of the body that was finished.
+
+    Size 0 remembers nothing.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._ids: OrderedDict[str, str] = OrderedDict()
+        self._lock = Lock()
+
+    def add(self, message_id: str, content: str) -> None:
+        """Remember an id whose completion is durably recorded, with this body."""
+        with self._lock:
+            self._ids[message_id] = content
+            self._ids.move_to_end(message_id)
+            while len(self._ids) > self._size:
+                self._ids.popitem(last=False)
+
+    def has(self, message_id: str, content: str) -> bool:
+        """Whether this id was finished with this body; another body is the ledger's to judge."""
+        with self._lock:
+            if self._ids.get(message_id) != content:
+                return False
+            self._ids.move_to_end(message_id)
+            return True
+
 
 log = logging.getLogger(__name__)
 

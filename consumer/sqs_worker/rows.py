@@ -12,8 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .message import Message
-from .statements import Statement, insert, update
-from .writes import Row, Write
+from .writes import Row, Statement, Write, insert, update
 
 KEEP_SECONDS = 45 * 24 * 3600
 """Records outlive 14 days in the queue, 14 in the DLQ and 14 after a redrive (quirk 12)."""

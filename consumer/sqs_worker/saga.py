@@ -10,8 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import aws
-from .effects import amount_of
-from .http_service import Answer, Call, OutsideDown, Request
+from .http_service import Answer, Call, OutsideDown, Request, amount_of
 from .journal import Events
 from .message import Message
 from .ports import LedgerDown

@@ -5,21 +5,50 @@ It knows the limits and quirks of SQS and nothing of what a message means.
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from . import aws
-from .clock import ServerClock
 from .message import SNS_REMEDY, Identity, Message, delivery_of, identity_of, is_sns_envelope
 from .ports import Deletion, Down, InboxDown, QueueFacts
 from .variables import BATCH_LIMIT
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+
+
+class ServerClock:
+    """How far the server's clock is ahead of the local monotonic one, in bounds.
+
+    An answer with the Date D was given between D and D + 1 of the server's clock, and between its
+    request and its arrival of the local one. Each answer bounds the difference, and the narrowest
+    bounds count. Where they contradict each other a clock has been set, and only the latest count.
+    All times are in seconds. May be used by several threads.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._low, self._high = -math.inf, math.inf
+
+    def note(self, sent: float, arrived: float, date: float) -> None:
+        """An answer with this Date came between these two local moments."""
+        low, high = date - arrived, date + 1 - sent
+        with self._lock:
+            self._low, self._high = max(self._low, low), min(self._high, high)
+            if self._low > self._high:
+                self._low, self._high = low, high
+
+    def earliest(self, server_time: float) -> float:
+        """The earliest local moment at which it can have been so late at the server."""
+        with self._lock:
+            return server_time - self._high
+
 
 LONGEST_CALL, SHORTEST_CALL = 5.0, 1.0
 """Seconds that any call but a receive waits for its answer; see `call_timeout`."""

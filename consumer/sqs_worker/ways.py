@@ -5,8 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import effects
-from .http_service import Call, Service
+from .http_service import Call, Service, checked, followed_by, keyed, naive
 from .journal import Events
 from .message import Message
 from .outbox import Outbox
@@ -39,7 +38,7 @@ class Way:
 
     def after(self, work: Work) -> Work:
         """The work, then the effect where it is part of the work."""
-        return effects.followed_by(work, self.effect) if self.effect else work
+        return followed_by(work, self.effect) if self.effect else work
 
     def telling(self, ledger: Ledger) -> Ledger:
         """The ledger, which tells the relay of completions where there is one."""
@@ -68,11 +67,11 @@ def chosen(
     call = faulty(service.call)
     match settings.effect_mode, dynamodb:
         case "naive", _:
-            return Way(effects.naive(call))
+            return Way(naive(call))
         case "check", _:
-            return Way(effects.checked(call, service.has))
+            return Way(checked(call, service.has))
         case "key", _:
-            return Way(effects.keyed(call))
+            return Way(keyed(call))
         case "saga", tables if tables:
             saga = Saga(call, SagaRows(tables, settings.message_status_table), journal)
             return Way(saga, saga=saga)

@@ -71,7 +71,7 @@ def used_up_ids(events: Iterable[Event], max_receives: int) -> set[str]:
 
 
 def exhausted_ids(events: Iterable[Event], max_receives: int, now: float) -> set[str]:
-    """Messages received as often as the redrive policy allows, whose visibility timeout has expired."""
+    """Messages on their final receive whose visibility timeout has expired."""
     return {
         event.id
         for event in events

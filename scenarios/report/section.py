@@ -177,7 +177,7 @@ def _processes(saved: Saved) -> Markup:
         return Markup("")
     return tag(
         "details",
-        tag("summary", f"{len(children)} processes and the ends of their logs"),
+        tag("summary", f"{len(children)} processes, with log tails"),
         *_logs(children),
     )
 

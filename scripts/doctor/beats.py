@@ -65,7 +65,8 @@ def refused_heartbeats(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             f"{refused} extensions of visibility were refused",
-            "the visibility timeouts expired before the heartbeat, so other consumers may have received the messages",
+            "their visibility timeouts had expired before the heartbeat; other consumers may have "
+            "received the messages",
             f"a shorter HEARTBEAT_SECONDS (now {facts.settings.heartbeat_seconds:g}), or a longer "
             "visibility timeout",
             {"refused": refused},

@@ -134,7 +134,8 @@ def dlq_holds(facts: Facts) -> Iterator[Finding]:
             WARNING,
             f"{many(dlq.visible, 'message')} in {dlq.name}",
             f"each is deleted {span(dlq.retention)} after it was first sent, looked at or not",
-            "`scripts/redrive.py inspect` shows them with the reasons; fix the cause, then `move` them",
+            "`scripts/redrive.py inspect` shows them with the reasons; fix the cause, then `move` "
+            "them",
             {"messages": dlq.visible, "dlq_retention_seconds": dlq.retention},
         )
 

@@ -57,7 +57,7 @@ def visibility_zero(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             DANGER,
             "the visibility timeout is 0: a received message is not hidden",
-            "every consumer that polls gets every message at once, while another works on it",
+            "every consumer that polls receives every message, while another one is processing it",
             "VISIBILITY_TIMEOUT_SECONDS above the longest work, or unset for the queue's own",
             {"visibility_seconds": 0},
         )
@@ -91,9 +91,9 @@ def batch_outlasts_visibility(facts: Facts) -> Iterator[Finding]:
     yield Finding(
         DANGER if held > visibility else WARNING,
         f"{_queueing(work, batch)}, and a message is hidden for {span(visibility)}",
-        "what is held longer than it is hidden is delivered again and worked on twice"
+        "a message that is held longer than it is hidden is redelivered and processed twice"
         if held > visibility
-        else f"it fits, but {ROOM:g} times as long does not: a slower day is enough",
+        else f"it fits, but with no room: jobs {ROOM:g} times as long would not",
         f"{smaller}{beating(visibility)}, or {longer(held)}",
         {
             "hold_seconds": held,
@@ -106,13 +106,14 @@ def batch_outlasts_visibility(facts: Facts) -> Iterator[Finding]:
 
 
 def _queueing(work: tuple[float, ...], batch: int) -> str:
-    slow = f"{span(p99(work))} (p99 of {many(len(work), 'work')})"
+    slow = f"{span(p99(work))} (p99 of {many(len(work), 'job')})"
     if batch == 1:
-        return f"one work takes up to {slow}"
+        return f"a job takes up to {slow}"
     return (
-        f"a lane works its batch off one by one: with MAX_MESSAGES={batch} the last message is "
-        f"held for {span(hold(work, batch))}, {batch - 1} works of {span(mean(work))} on average "
-        f"and one of {slow}"
+        f"a worker thread processes its batch one by one: with MAX_MESSAGES={batch} the last "
+        "message is "
+        f"held for {span(hold(work, batch))}, {batch - 1} jobs averaging {span(mean(work))} "
+        f"and a slow one of {slow}"
     )
 
 
@@ -129,9 +130,9 @@ def late_finishes(facts: Facts) -> Iterator[Finding]:
         f"{many(len(late), 'delivery')} of {len(seen.deliveries):,} ended after the message was "
         f"visible again, by up to {span(max(0, worst))}; {stale} of those deletes had a stale "
         "handle and deleted nothing",
-        "somebody else may have received the message meanwhile; a stale handle says that somebody "
-        "did, but SQS seldom says so (quirk 3). A message can so be completed and still end in the "
-        "DLQ, its receives used up",
+        "another consumer may have received the message meanwhile. A stale receipt handle proves "
+        "it, but SQS seldom reports one (quirk 3). A completed message can still end in the DLQ, "
+        "because its receives are used up",
         f"{beating(facts.visibility())}, or {longer(_longest(facts))}",
         {"late": len(late), "stale_deletes": stale, "worst_seconds": worst},
     )
@@ -153,8 +154,8 @@ def overlong_visibility(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             f"a message is hidden for {span(visibility)}, and held for {span(held)} at most",
-            f"a consumer that is killed cannot give back what it holds: nobody sees those messages "
-            f"for {span(visibility)}",
+            f"a consumer that is killed cannot give back its messages: they stay hidden for "
+            f"{span(visibility)}",
             f"HEARTBEAT_SECONDS, and {longer(held)}",
             {"visibility_seconds": visibility, "hold_seconds": held},
         )
@@ -170,10 +171,10 @@ def effect_timeout(facts: Facts) -> Iterator[Finding]:
     if most >= visibility:
         yield Finding(
             WARNING,
-            f"the services outside may take {span(most)} to answer ({calls} x "
+            f"the external services may take {span(most)} to answer ({calls} x "
             f"EFFECT_TIMEOUT_SECONDS={settings.effect_timeout_seconds:g}), and a message is hidden "
             f"for {span(visibility)}",
-            "while a slow service is waited for, the message is delivered again",
+            "while the consumer waits for a slow service, the message is redelivered",
             f"{beating(visibility)}, or EFFECT_TIMEOUT_SECONDS={visibility / calls / 2:g}",
             {"answer_seconds": most, "visibility_seconds": visibility},
         )

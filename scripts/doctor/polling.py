@@ -62,8 +62,9 @@ def queue_wait(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             NOTE,
             f"{queue.name} has a receive wait of 0 s",
-            "this consumer says WAIT_TIME_SECONDS itself; a program that does not polls short, and "
-            "pays for every empty answer",
+            "this consumer sets WAIT_TIME_SECONDS itself. A program that does not uses short "
+            "polling "
+            "and pays for every empty receive",
             f"receive wait of {queue.name}: {LONGEST_POLL} s",
         )
 
@@ -80,9 +81,10 @@ def one_at_a_time(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             NOTE,
             f"MAX_MESSAGES=1 makes 2 SQS calls a message, {money(one)} per million messages; "
-            f"{fits} at a time make {2 / fits:.1f}, {money(ten)}",
-            f"works of {span(mean(work))} leave time for {fits} before the visibility of "
-            f"{span(facts.visibility())} runs out, and the claim is one call for all of them",
+            f"{fits} at a time make {2 / fits:.1f}, "
+            f"{money(ten)}",
+            f"jobs averaging {span(mean(work))} leave time for {fits} within the visibility timeout "
+            f"of {span(facts.visibility())}, and one call claims all of them",
             f"MAX_MESSAGES={fits}",
             {"usd_per_million": one, "usd_per_million_batched": ten, "fits": fits},
         )
@@ -102,10 +104,11 @@ def idle_lanes(facts: Facts) -> Iterator[Finding]:
     if peak < lanes and filled < FED * batch:
         yield Finding(
             NOTE,
-            f"CONCURRENCY={lanes}, but never more than {peak} worked at a time; a receive brought "
+            f"CONCURRENCY={lanes}, but never more than {peak} worked at a time; a receive "
+            "brought "
             f"{filled:.1f} messages of MAX_MESSAGES={batch}",
-            "a further lane is let in only when a receive comes back full: the others wait and "
-            "cost threads and connections",
+            "the consumer starts one more lane only after a full receive; idle lanes cost threads and "
+            "connections",
             f"CONCURRENCY={peak}, or a smaller MAX_MESSAGES so that the messages spread",
             {"lanes": lanes, "peak": peak, "per_receive": filled, "max_messages": batch},
         )
@@ -119,7 +122,7 @@ def commit_batch(facts: Facts) -> Iterator[Finding]:
             NOTE,
             f"COMMIT_BATCH={settings.commit_batch}, but a batch brings {settings.max_messages} at "
             "most (MAX_MESSAGES)",
-            "completions are grouped within one batch, so the group never fills: it saves no call",
+            "completions are grouped within one batch: a larger group never fills and saves no call",
             f"COMMIT_BATCH={settings.max_messages}, or MAX_MESSAGES={settings.commit_batch}",
             {"commit_batch": settings.commit_batch, "max_messages": settings.max_messages},
         )

@@ -97,7 +97,7 @@ def _journal(evidence: Evidence | Unknown) -> str:
     if isinstance(evidence, Unknown):
         return _named(evidence)
     work = evidence.work
-    told = f", works of {span(work[0])} to {span(work[-1])}" if work else ""
+    told = f", jobs of {span(work[0])} to {span(work[-1])}" if work else ""
     older = f"; {many(evidence.left_out, 'older run')} left out" if evidence.left_out else ""
     return (
         f"{', '.join(evidence.files)}: {many(len(evidence.runs), 'run')}, "

@@ -31,8 +31,8 @@ def grace(facts: Facts) -> Iterator[Finding]:
         WARNING,
         f"a stop waits {span(granted)} (SHUTDOWN_GRACE_SECONDS), {span(LAST_CALLS)} of it for its "
         f"last calls; the longest work took {span(longest)}, and {abandoned} were abandoned",
-        "unfinished messages are redelivered when their visibility timeout expires, with one receive less: "
-        "every deployment does so",
+        "unfinished messages are redelivered when their visibility timeout expires, with one "
+        "receive less; this happens at every deployment",
         f"SHUTDOWN_GRACE_SECONDS={enough} or more, and as long from the platform; or shorter work",
         {"grace_seconds": granted, "longest_work_seconds": longest, "abandoned": abandoned},
     )

@@ -131,7 +131,10 @@ def _doubts(tally: Tally) -> Iterator[str]:
     if tally.in_other_hands:
         yield f"  about {tally.in_other_hands} are hidden by somebody else; run it again later"
     if tally.not_given_back:
-        yield f"  {tally.not_given_back} could not be given back; they are visible again when their timeout expires"
+        yield (
+            f"  {tally.not_given_back} could not be given back; they are visible again when their "
+            "visibility timeout expires"
+        )
 
 
 def _some(ids: Sequence[str]) -> str:

@@ -156,7 +156,7 @@ def test_a_start_waits_for_a_ledger_that_is_down_for_a_moment(
     run.brings([a_message("a")])
     run.ledger.down = {"probe"}
     clock = FakeTime()
-    monkeypatch.setattr("sqs_worker.starting.time", clock)
+    monkeypatch.setattr("sqs_worker.app.time", clock)
     clock.sleep = lambda _: run.ledger.down.clear()  # type: ignore[method-assign]
     assert run(MESSAGE_LIMIT="1", START_TIMEOUT_SECONDS="60", **TABLES) == Exit.OK
     assert len(run.ledger.asked("probe")) == 2
@@ -271,7 +271,7 @@ def test_what_may_pass_is_waited_for_and_nothing_else(
     again: bool,
 ) -> None:
     clock = FakeTime()
-    monkeypatch.setattr("sqs_worker.starting.time", clock)
+    monkeypatch.setattr("sqs_worker.app.time", clock)
     calls = somewhere.failing(operation, {"Code": code, "Message": "said"}, status)
     assert somewhere(START_TIMEOUT_SECONDS="10", **TABLES) == Exit.AWS
     assert (calls.count(operation) > 3) == again

@@ -13,8 +13,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from sqs_worker.business import BusinessKey, key_of, requiring_key
-from sqs_worker.canonical import canonical
-from sqs_worker.message import KEY_BYTES, digest_of, identity_of, waves
+from sqs_worker.message import KEY_BYTES, canonical, digest_of, identity_of, waves
 from sqs_worker.ports import Rejected
 from support.children import ROOT
 from support.fakes import a_message

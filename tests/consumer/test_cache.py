@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from sqs_worker.cache import FinishedIds
+from sqs_worker.pipeline import FinishedIds
 
 BODY = "digest"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sqs_worker.canonical import (
+from sqs_worker.message import (
     NoNumber,
     canonical,
     canonical_of_parsed,

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from sqs_worker.clock import ServerClock
+from sqs_worker.sqs import ServerClock
 
 AHEAD = 1_700_000_000.37
 """What the server's clock shows when the local one shows 0."""

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from sqs_worker import effects
-from sqs_worker.effects import amount_of
-from sqs_worker.http_service import Answer, OutsideDown, Request
+from sqs_worker import http_service
+from sqs_worker.http_service import Answer, OutsideDown, Request, amount_of
 from sqs_worker.ports import Rejected
 from support.fakes import a_message
 
@@ -35,9 +34,9 @@ class Payments:
 
 def works(payments: Payments) -> dict[str, Any]:
     return {
-        "naive": effects.naive(payments.call),
-        "check": effects.checked(payments.call, payments.look),
-        "key": effects.keyed(payments.call),
+        "naive": http_service.naive(payments.call),
+        "check": http_service.checked(payments.call, payments.look),
+        "key": http_service.keyed(payments.call),
     }
 
 
@@ -62,9 +61,9 @@ def test_charges_of_two_deliveries_at_once(way: str, charges: int) -> None:
         return payments.call(request)
 
     first = {
-        "naive": effects.naive(slow_call),
-        "check": effects.checked(slow_call, payments.look),
-        "key": effects.keyed(slow_call),
+        "naive": http_service.naive(slow_call),
+        "check": http_service.checked(slow_call, payments.look),
+        "key": http_service.keyed(slow_call),
     }
     first[way](a_message())
     assert payments.charges == ["m-1"] * charges
@@ -86,7 +85,7 @@ def test_the_effect_comes_after_the_work_and_not_without_it() -> None:
         if message.id == "bad":
             raise Rejected("bad")
 
-    both = effects.followed_by(work, lambda _message: did.append("effect"))
+    both = http_service.followed_by(work, lambda _message: did.append("effect"))
     both(a_message())
     assert did == ["work", "effect"]
     with pytest.raises(Rejected):
@@ -99,7 +98,7 @@ def test_a_service_that_does_not_answer_fails_the_work() -> None:
         raise OutsideDown("charge answered 503")
 
     with pytest.raises(OutsideDown):
-        effects.naive(down)(a_message())
+        http_service.naive(down)(a_message())
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sqs_worker.cache import FinishedIds
 from sqs_worker.deletes import BACKLOG, Deletes
 from sqs_worker.in_flight import Bounds, InFlight
 from sqs_worker.loop import (
@@ -25,7 +24,7 @@ from sqs_worker.loop import (
 from sqs_worker.message import Message
 from sqs_worker.meter import Tally
 from sqs_worker.outage import Outage, RetryingLedger
-from sqs_worker.pipeline import Pipeline
+from sqs_worker.pipeline import FinishedIds, Pipeline
 from sqs_worker.ports import Deletion, InboxDown, LedgerDown
 from sqs_worker.receive_limiter import Permit, ReceiveLimiter
 from support.fakes import FakeLedger, FakeQueue, FakeStop, FakeTime, Notes, a_message

@@ -4,15 +4,15 @@ import logging
 
 import pytest
 
+from sqs_worker.app import LONGEST_PAUSE, SAY_EVERY, patiently
 from sqs_worker.ports import Down
-from sqs_worker.starting import LONGEST_PAUSE, SAY_EVERY, patiently
 from support.fakes import FakeTime
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
     one = FakeTime()
-    monkeypatch.setattr("sqs_worker.starting.time", one)
+    monkeypatch.setattr("sqs_worker.app.time", one)
     return one
 
 

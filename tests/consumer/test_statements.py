@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 
 from sqs_worker.ports import LedgerDown
-from sqs_worker.statements import Statement, Statements, insert, update
+from sqs_worker.writes import Statement, Statements, insert, update
 from support.fakes import ScriptedDynamo, no_answer, refusal
 
 HERE = {"message_id": {"S": "o'clock \"; --"}, "claim": {"S": "c"}}

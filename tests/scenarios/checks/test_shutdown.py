@@ -155,7 +155,7 @@ def test_no_check_passes_without_a_witness_it_reads(
         ({"release": None, "again": 5.0}, "b: neither finished nor given back by consumer-1"),
         ({"work": [("abandoned", "a", 2.9, {})]}, "a: abandoned at the stop"),
         ({"work": [("worked", "a", 2.5, {})]}, "a: neither finished nor given back by consumer-1"),
-        ({"release": 6.0, "again": 6.1}, "b: given back when its visibility had run out"),
+        ({"release": 6.0, "again": 6.1}, "b: given back after its visibility timeout had expired"),
     ],
 )
 def test_what_a_stop_may_do_wrong(changes: dict[str, Any], said: str, tell: Any) -> None:

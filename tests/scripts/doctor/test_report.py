@@ -59,7 +59,7 @@ def test_a_healthy_set_in_plain_text() -> None:
         "DLQ      orders-dlq: hidden for 30 s, kept for 14 days; 0 waiting, 0 in flight",
         "table    orders-status",
         "table    orders-completed",
-        "journal  consumer: 1 run, 20 deliveries, works of 1 s to 1 s",
+        "journal  consumer: 1 run, 20 deliveries, jobs of 1 s to 1 s",
         "",
         f"{len(RULES)} questions: nothing found, 0 not known",
     ]
