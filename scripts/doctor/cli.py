@@ -12,9 +12,9 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from doctor import live, report
-from doctor.catalogue import RULES
 from doctor.findings import Diagnosis, Severity, examine
-from doctor.records import evidence
+from doctor.rules import RULES
+from doctor.runs import evidence
 from sqs_worker import envfile, settings
 from sqs_worker.access import CredentialsError, RegionError, shown
 from sqs_worker.logs import printable

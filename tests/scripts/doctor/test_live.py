@@ -14,9 +14,9 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from doctor import live
-from doctor.catalogue import RULES
 from doctor.facts import Facts, Missing, Peeked, Queue, Rows, Table, Unknown
 from doctor.findings import examine
+from doctor.rules import RULES
 from sqs_worker.message import digest_of, identity_of
 from sqs_worker.rows import KEEP_SECONDS
 from sqs_worker.settings import Settings, read

@@ -10,7 +10,7 @@ import pytest
 
 from doctor.evidence import Evidence
 from doctor.facts import Unknown
-from doctor.records import NO_JOURNAL, evidence
+from doctor.runs import NO_JOURNAL, evidence
 
 URL = "https://sqs.us-west-1.amazonaws.com/123456789012/orders"
 
@@ -64,7 +64,7 @@ def test_an_empty_journal_tells_nothing(tmp_path: Path) -> None:
 def test_a_pid_is_alive_where_a_consumer_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, pid: object, alive: bool
 ) -> None:
-    monkeypatch.setattr("doctor.records.command_line", lambda _pid: command)
+    monkeypatch.setattr("doctor.runs.command_line", lambda _pid: command)
     told = evidence([journal(tmp_path, pid)], URL)
     assert isinstance(told, Evidence)
     assert told.runs[0].alive is alive

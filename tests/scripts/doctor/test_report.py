@@ -8,11 +8,11 @@ from io import StringIO
 
 import pytest
 
-from doctor.catalogue import RULES
 from doctor.evidence import End
 from doctor.facts import Facts, Missing, Unknown
 from doctor.findings import examine
 from doctor.report import as_json, as_text
+from doctor.rules import RULES
 from support.healthy_facts import (
     DLQ,
     GONE,

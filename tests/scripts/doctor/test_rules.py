@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import pytest
 
-from doctor.catalogue import RULES
 from doctor.evidence import End
 from doctor.facts import Facts, Peeked, Rows, Unknown
 from doctor.findings import DANGER, NOTE, WARNING, Finding, Severity, examine
-from doctor.hiding import beating, fitting_batch, longer
+from doctor.rules import RULES
+from doctor.rules.visibility import beating, fitting_batch, longer
 from support.children import ROOT
 from support.healthy_facts import (
     ARN,

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doctor.catalogue import RULES
 from doctor.evidence import End, Evidence
 from doctor.findings import examine
 from doctor.report import as_json, as_text
+from doctor.rules import RULES
 from doctor.runs import gather
 from harness.history import Event, Journal
 from sqs_worker.ports import Claim, Completion, Deletion
@@ -254,7 +254,7 @@ def test_no_journal_can_break_it(lines: list[tuple[Any, Any, Any, dict[str, Any]
 
 def test_the_reader_of_files_and_this_one_agree(tmp_path: Path) -> None:
     """A number that JSON has no room for, a name that is a list: left out, not believed."""
-    from doctor.records import evidence  # noqa: PLC0415
+    from doctor.runs import evidence  # noqa: PLC0415
 
     start = {"t": 1, "who": "consumer-1", "event": "start", **START}
     path = tmp_path / "journal.jsonl"

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from doctor.amounts import HOUR, many, span
-from doctor.dead_letters import SENSIBLE
 from doctor.evidence import SPENT
 from doctor.facts import Facts, NotKnown
 from doctor.findings import DANGER, NOTE, WARNING, Finding, Rules
+from doctor.rules.dead_letters import SENSIBLE
 
 RULES = Rules()
 

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from doctor import (
-    beats,
+from doctor.rules import (
     dead_letters,
-    hiding,
+    heartbeat,
     identities,
-    keeping,
     polling,
     receives,
+    retention,
     running,
     stopping,
+    visibility,
 )
 
 RULES = (
-    *hiding.RULES,
-    *beats.RULES,
+    *visibility.RULES,
+    *heartbeat.RULES,
     *stopping.RULES,
     *receives.RULES,
     *dead_letters.RULES,
-    *keeping.RULES,
+    *retention.RULES,
     *identities.RULES,
     *polling.RULES,
     *running.RULES,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from doctor.amounts import DEAR, MONTH, dollars, many, mean, money, span
 from doctor.facts import Facts, NotKnown, Unknown
 from doctor.findings import DANGER, NOTE, WARNING, Finding, Rules
-from doctor.hiding import fitting_batch, works
+from doctor.rules.visibility import fitting_batch, works
 from sqs_worker.loop import SHORT_POLL_PAUSE
 
 RULES = Rules()
@@ -63,8 +63,7 @@ def queue_wait(facts: Facts) -> Iterator[Finding]:
             NOTE,
             f"{queue.name} has a receive wait of 0 s",
             "this consumer sets WAIT_TIME_SECONDS itself. A program that does not uses short "
-            "polling "
-            "and pays for every empty receive",
+            "polling and pays for every empty receive",
             f"receive wait of {queue.name}: {LONGEST_POLL} s",
         )
 
@@ -83,8 +82,8 @@ def one_at_a_time(facts: Facts) -> Iterator[Finding]:
             f"MAX_MESSAGES=1 makes 2 SQS calls a message, {money(one)} per million messages; "
             f"{fits} at a time make {2 / fits:.1f}, "
             f"{money(ten)}",
-            f"jobs averaging {span(mean(work))} leave time for {fits} within the visibility timeout "
-            f"of {span(facts.visibility())}, and one call claims all of them",
+            f"jobs averaging {span(mean(work))} leave time for {fits} within the visibility "
+            f"timeout of {span(facts.visibility())}, and one call claims all of them",
             f"MAX_MESSAGES={fits}",
             {"usd_per_million": one, "usd_per_million_batched": ten, "fits": fits},
         )
@@ -105,10 +104,8 @@ def idle_lanes(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             NOTE,
             f"CONCURRENCY={lanes}, but never more than {peak} worked at a time; a receive "
-            "brought "
-            f"{filled:.1f} messages of MAX_MESSAGES={batch}",
-            "the consumer starts one more lane only after a full receive; idle lanes cost threads and "
-            "connections",
+            f"brought {filled:.1f} messages of MAX_MESSAGES={batch}",
+            "a lane is added only after a full receive; idle ones cost threads and connections",
             f"CONCURRENCY={peak}, or a smaller MAX_MESSAGES so that the messages spread",
             {"lanes": lanes, "peak": peak, "per_receive": filled, "max_messages": batch},
         )
@@ -120,9 +117,9 @@ def commit_batch(facts: Facts) -> Iterator[Finding]:
     if settings.commit_batch > settings.max_messages:
         yield Finding(
             NOTE,
-            f"COMMIT_BATCH={settings.commit_batch}, but a batch brings {settings.max_messages} at "
-            "most (MAX_MESSAGES)",
-            "completions are grouped within one batch: a larger group never fills and saves no call",
+            f"COMMIT_BATCH={settings.commit_batch}, but a batch brings {settings.max_messages} "
+            "at most (MAX_MESSAGES)",
+            "completions are grouped within one batch, so a larger group never fills",
             f"COMMIT_BATCH={settings.max_messages}, or MAX_MESSAGES={settings.commit_batch}",
             {"commit_batch": settings.commit_batch, "max_messages": settings.max_messages},
         )

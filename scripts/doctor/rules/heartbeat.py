@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from doctor.amounts import DEAR, MONTH, dollars, many, money, span
 from doctor.facts import Facts
 from doctor.findings import DANGER, NOTE, WARNING, Finding, Rules
-from doctor.hiding import beating, hold, works
+from doctor.rules.visibility import beating, hold, works
 
 RULES = Rules()
 

@@ -10,7 +10,7 @@ from doctor.amounts import many, plain, span
 from doctor.evidence import COMPARED, End
 from doctor.facts import Facts
 from doctor.findings import DANGER, NOTE, WARNING, Finding, Rules
-from doctor.hiding import works
+from doctor.rules.visibility import works
 from sqs_worker.loop import LAST_CALLS
 
 RULES = Rules()
