@@ -41,7 +41,7 @@ def main() -> int:
     if settings.source:
         print(settings.source, file=sys.stderr)
 
-    from sender import journal, meter, progress, report, run, send  # noqa: PLC0415
+    from sender import journal, report, run, send  # noqa: PLC0415
 
     try:
         events = journal.Journal(settings.journal_path)
@@ -61,9 +61,9 @@ def main() -> int:
         return Exit.AWS
     told = report.Report(
         settings,
-        meter.Meter(client).calls,
+        send.Meter(client).calls,
         events,
-        progress.display(sys.stderr, settings.n),
+        report.display(sys.stderr, settings.n),
     )
     run.produce(settings, send.Sender(client, settings.queue_url).send, told, stop)
     return told.exit(stop)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,20 @@ from .payloads import Message
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+
+
+class Meter:
+    """Counts HTTP requests of one client by `service.Operation`."""
+
+    def __init__(self, client: SQSClient) -> None:
+        self.calls: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        client.meta.events.register("before-send", self._count)
+
+    def _count(self, event_name: str, **_: object) -> None:
+        with self._lock:
+            self.calls[event_name.removeprefix("before-send.")] += 1
+
 
 TRIES = 8  # calls that a message is part of at most; each has the SDK's own attempts inside
 BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 0.1, 2.0

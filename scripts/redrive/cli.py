@@ -9,8 +9,7 @@ import textwrap
 from typing import TextIO
 
 from redrive import runs
-from redrive.errors import AWS_ERRORS, RedriveError, explain
-from redrive.exits import Exit
+from redrive.exits import AWS_ERRORS, Exit, RedriveError, explain
 from redrive.flags import Verb
 from redrive.runlog import BusyError
 from redrive.settings import BadSettingsError, read

@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
+
+import jmespath
+from jmespath.exceptions import JMESPathError
 
 from redrive.exits import Exit
-from redrive.filters import compiled
+from redrive.rules import Filter
 from sender.flags import PROFILE, RATE, REGION, URL, Kind, whole
 from sqs_worker.business import BusinessKey
+
+
+def compiled(expression: str) -> Filter:
+    """A filter that lets through what the expression finds true; ValueError where it is none.
+
+    The filter itself raises ValueError for a message that the expression cannot be asked of.
+    """
+    try:
+        parsed = jmespath.compile(expression)
+    except JMESPathError as error:
+        raise ValueError(expression) from error
+
+    def matches(document: Mapping[str, Any]) -> bool:
+        try:
+            found = parsed.search(document)
+        except (JMESPathError, TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"{expression}: {error}") from error
+        # 0 is true in JMESPath; false are only these.
+        return not (found is None or found is False or found in ("", [], {}))
+
+    return matches
 
 
 class Verb(StrEnum):

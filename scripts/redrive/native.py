@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from redrive.errors import AWS_ERRORS, RedriveError, code_of, reason_of
+from redrive.exits import AWS_ERRORS, RedriveError, code_of, reason_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from redrive.dead_letters import Letter
-from redrive.errors import (
+from redrive.exits import (
     AWS_ERRORS,
     RedriveError,
     RefusedError,

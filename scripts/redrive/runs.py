@@ -11,18 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from redrive import show
-from redrive.dead_letters import NO_RECORD
-from redrive.errors import AWS_ERRORS, RedriveError, explain
-from redrive.exits import Exit
+from redrive.dead_letters import NO_RECORD, NoRecords, Records
+from redrive.exits import AWS_ERRORS, Exit, RedriveError, explain
 from redrive.mover import Mover
 from redrive.native import State, Task
 from redrive.queues import Pair, Queues, find_pair
-from redrive.records import NoRecords, Records
 from redrive.rules import Fate, Rules, Why, decide
 from redrive.runlog import RunLog, recalled
-from redrive.schedule import Schedule
 from redrive.settings import Settings
-from redrive.walk import Walk
+from redrive.walk import Schedule, Walk
 from sender import access
 from sender.exits import Stop
 from sqs_worker.message import identity_of
@@ -217,7 +214,7 @@ def clients(settings: Settings) -> Clients:
     """Raises RegionError, CredentialsError, and ValueError for a malformed endpoint."""
     from botocore.config import Config  # noqa: PLC0415  (--help and bad settings need not wait)
 
-    from sender.meter import Meter  # noqa: PLC0415
+    from sender.send import Meter  # noqa: PLC0415
 
     session = access.opened(settings.queue_url, settings.region, settings.profile)
     times: Any = {"connect_timeout": 5, "read_timeout": 20}

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from redrive.dead_letters import Letter, Record
+from redrive.mover import NAMED, Tally
 from redrive.native import Progress
 from redrive.rules import Decision, Fate, Why
-from redrive.tally import NAMED, Tally
 from sqs_worker.logs import printable
 
 CHANGED = "another payload of its id or key is done, this one is not"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sender.pace import HOLD_SECONDS, Pace
+from sender.run import HOLD_SECONDS, Pace
 
 START = 1000.0
 

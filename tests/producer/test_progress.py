@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from sender.progress import Bar, Lines, display
+from sender.report import Bar, Lines, display
 
 
 class Terminal(io.StringIO):
@@ -16,7 +16,7 @@ class Terminal(io.StringIO):
 
 def test_plain_lines_come_at_most_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("sender.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("sender.report.time.monotonic", lambda: now[0])
     stream = io.StringIO()
     lines = Lines(stream, 100)
     for tick in range(100):

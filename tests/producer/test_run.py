@@ -16,8 +16,7 @@ import pytest
 from sender.exits import Exit, Stop
 from sender.journal import Journal
 from sender.payloads import Message
-from sender.progress import Lines
-from sender.report import GIVE_UP_AFTER, Report
+from sender.report import GIVE_UP_AFTER, Lines, Report
 from sender.run import Window, produce
 from sender.send import Answer, Outcome
 from sender.settings import Settings, read

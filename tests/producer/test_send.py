@@ -10,9 +10,8 @@ import pytest
 from moto import mock_aws
 
 from sender import send
-from sender.meter import Meter
 from sender.payloads import Message, messages
-from sender.send import Answer, Outcome, Sender, _failure, explain
+from sender.send import Answer, Meter, Outcome, Sender, _failure, explain
 
 URL = "http://127.0.0.1:4566/000000000000/q"
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redrive.dead_letters import Letter, Record
-from redrive.errors import RefusedError
+from redrive.exits import RefusedError
 from redrive.mover import LATE, TRIES
 from redrive.queues import Answer
 from redrive.rules import Fate, Outgoing, Why

@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from redrive.errors import RedriveError
+from redrive.exits import RedriveError
 from redrive.native import LOOKS, Progress, State, Task
 
 ARN = "arn:aws:sqs:us-west-1:123456789012:q-dlq"

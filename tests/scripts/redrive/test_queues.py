@@ -12,9 +12,9 @@ import pytest
 from botocore.exceptions import ConnectTimeoutError, NoCredentialsError
 from botocore.stub import ANY, Stubber
 
-from redrive.errors import RedriveError, RefusedError, explain
+from redrive.dead_letters import Records
+from redrive.exits import RedriveError, RefusedError, explain
 from redrive.queues import Answer, Pair, Queues, find_pair
-from redrive.records import Records
 from redrive.rules import Outgoing
 from support.dead_letters import letter
 

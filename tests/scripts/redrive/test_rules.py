@@ -9,7 +9,7 @@ import pytest
 
 from redrive import tag
 from redrive.dead_letters import NO_RECORD, Letter, Record, document
-from redrive.filters import compiled
+from redrive.flags import compiled
 from redrive.rules import Decision, Fate, Memory, Why, decide
 from sqs_worker.message import Identity
 from support.dead_letters import letter, rules

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redrive.dead_letters import NO_RECORD, Record
+from redrive.mover import Tally
 from redrive.rules import Decision, Fate, Why
 from redrive.show import CHANGED, as_json, harmless, listing, seen, summary
-from redrive.tally import Tally
 from support.dead_letters import letter
 
 MOVE = Decision(Fate.MOVE)

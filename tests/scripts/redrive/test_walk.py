@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from redrive.dead_letters import Letter
-from redrive.schedule import Schedule
-from redrive.walk import Walk
+from redrive.walk import Schedule, Walk
 from support.dead_letters import VISIBILITY, World, letter
 
 
