@@ -21,9 +21,9 @@ try:
     from harness.arguments import options, parser
     from harness.compare import as_json as compared_as_json
     from harness.compare import compare, in_lines
+    from harness.console import Report, as_json
     from harness.judging import Outcome, judge_again
     from harness.publish import publish
-    from harness.report import Report, as_json
     from harness.runner import run_plan
     from harness.scenario import Scenario, Verdict, tuned
 except ModuleNotFoundError as missing:

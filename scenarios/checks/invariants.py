@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from checks.delivery_rules import DELIVERY_RULES
 from harness import deliveries
-from harness.delivery_rules import DELIVERY_RULES
 from harness.findings import Asked, question, trace
 from harness.history import Child, Event, History, Journal, Row, Witness
 from harness.scenario import Finding

@@ -18,19 +18,54 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from types import TracebackType
 
 from checks.delivery import quiet
 from harness import evidence
+from harness.console import Report
 from harness.history import INTERRUPTED
 from harness.infra import AWS_ERRORS, Resources, SetupError, Target, connect
 from harness.judging import Outcome, judge
 from harness.processes import Children, Watchdog
 from harness.queues import Drained
-from harness.report import Report
-from harness.sampler import Sampler
 from harness.scenario import KeepUp, Options, Scenario, Verdict
 from harness.scenario_run import LOCAL_VISIBILITY, Interrupted, Shared, Stage
 from harness.steps import play
+
+LOCAL_EVERY, REMOTE_EVERY = 0.25, 1.0  # seconds between two looks
+
+
+class Sampler:
+    """Records the depths of both queues over time, in a thread of its own."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._over = threading.Event()
+        self._every = LOCAL_EVERY if stage.shared.target.local else REMOTE_EVERY
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while not self._over.wait(self._every):
+            try:
+                sample = self._stage.queues.sample()
+            except AWS_ERRORS as problem:
+                self._stage.problems.append(f"no sample of the depths: {problem}")
+                return
+            self._stage.samples.append(sample)
+            evidence.append(self._stage.folder, "samples.jsonl", sample)
+
 
 LOCAL_LAG, REMOTE_LAG = 3.0, 75.0  # seconds that counts may take to tell the truth (quirk 5)
 DRAIN_SLACK = 3.0  # beyond the visibility timeout, for what an earlier run left in flight

@@ -7,8 +7,7 @@ from typing import Any
 
 from harness.history import History
 from report.costs import REFERENCE, Cost
-from report.marks import Delivery
-from report.message_timeline import MessageTimeline, message_timelines, moments
+from report.message_timeline import Delivery, MessageTimeline, message_timelines, moments
 
 MOST_MESSAGES = 20_000  # that one scenario's timeline holds; the interesting ones come first
 DIGITS = 4  # of seconds

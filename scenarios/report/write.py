@@ -13,9 +13,8 @@ from plotly.offline import get_plotlyjs
 
 from report.costs import Cost, cost
 from report.embed import as_text, drawn
-from report.markup import Markup, joined, row, tag
 from report.saved import Saved, saved_run
-from report.section import SIGNS, badge, section
+from report.section import SIGNS, Markup, badge, joined, row, section, tag
 
 ASSETS = Path(__file__).with_name("assets")
 SCRIPTS = ("base.js", "lanes.js", "groups.js", "timeline.js", "story.js", "charts.js", "main.js")

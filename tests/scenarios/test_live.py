@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness import report
+from harness import console as report
+from harness.console import Report
 from harness.history import Tick
-from harness.live import board, in_words
-from harness.progress import Progress, Watching
-from harness.report import Report
+from harness.progress import Progress, Watching, board, in_words
 from run import cases
 from support.saved_runs import GOOD, crash, poison
 from support.waiting import wait_for

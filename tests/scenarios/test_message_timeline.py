@@ -9,8 +9,14 @@ import pytest
 
 from harness.deliveries import with_deaths
 from harness.history import Child, Event, Held, History, Journal, Signalled
-from report.marks import Delivery, Mark
-from report.message_timeline import Fate, MessageTimeline, message_timelines, moments
+from report.message_timeline import (
+    Delivery,
+    Fate,
+    Mark,
+    MessageTimeline,
+    message_timelines,
+    moments,
+)
 
 
 def only(history: History) -> MessageTimeline:

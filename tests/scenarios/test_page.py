@@ -16,8 +16,8 @@ from harness.publish import publish
 from report import costs
 from report.costs import EMPTY, REFERENCE, cost
 from report.embed import as_text, drawn
-from report.markup import safe, tag
 from report.saved import saved_run
+from report.section import safe, tag
 from report.write import page, write_page
 from sqs_worker import meter
 from support.saved_runs import crash, finding, flood, poison

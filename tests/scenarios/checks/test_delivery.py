@@ -24,6 +24,14 @@ from checks.delivery import (
     scaled_out,
     worked_by,
 )
+from checks.delivery_rules import (
+    completed_after_its_work,
+    deletes_are_true,
+    extended_while_held,
+    given_back_or_worked_on,
+    records_outlive_messages,
+    rows_name_their_owner,
+)
 from checks.invariants import (
     attempts_are_deliveries,
     conservation,
@@ -37,14 +45,6 @@ from checks.invariants import (
 )
 from harness import scaling
 from harness.deliveries import with_deaths
-from harness.delivery_rules import (
-    completed_after_its_work,
-    deletes_are_true,
-    extended_while_held,
-    given_back_or_worked_on,
-    records_outlive_messages,
-    rows_name_their_owner,
-)
 from harness.findings import ask, worst
 from harness.history import Child, Held, History, Journal, Sample, Signalled, Tick, Witness
 from harness.scaling import Told

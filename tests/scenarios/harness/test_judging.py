@@ -14,8 +14,7 @@ from checks.invariants import ALWAYS
 from harness import evidence
 from harness.history import History, Tick
 from harness.infra import SetupError
-from harness.judging import judge, judge_again
-from harness.measures import measures
+from harness.judging import judge, judge_again, measures
 from harness.scenario import Given, Scenario, Verdict
 
 CASE = Scenario("happy", "p", "happy", Given(1), [], [dlq_holds(0)])

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.queues import Queues
-from harness.tables import Tables
+from harness.queues import Queues, Tables
 from support.waiting import wait_for
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.console import Report, as_json
 from harness.history import Tick
 from harness.judging import Outcome
-from harness.live import bars
-from harness.report import Report, as_json
+from harness.progress import bars
 from harness.scenario import Finding, Verdict
 from run import Exit, cases, exit_code
 

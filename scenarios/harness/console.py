@@ -23,8 +23,7 @@ from rich.text import Text
 
 from harness.history import Tick
 from harness.judging import Outcome
-from harness.live import board, in_words, view
-from harness.progress import Progress, Watching
+from harness.progress import Progress, Watching, board, in_words, view
 from harness.scenario import Finding, Scenario, Verdict
 
 LOOK_EVERY = 0.25  # seconds between two pictures on a terminal
