@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from sqs_worker import envfile, logs, output, settings, signals
+from sqs_worker import envfile, exits, logs, output, settings
 from sqs_worker.exits import Exit
 
 
@@ -13,7 +13,7 @@ def main() -> int:
     if sys.argv[1:]:
         print(settings.usage())
         return Exit.OK if sys.argv[1] in {"-h", "--help"} else Exit.SETTINGS
-    signals.install()
+    exits.install()
     try:
         environ, source = envfile.merged(os.environ)
         chosen = settings.read(environ)

@@ -16,16 +16,15 @@ from typing import Any, TypeVar
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from . import access, aws, faults, signals, ways
+from . import access, aws, exits, faults, ways
 from .business import BusinessKey, requiring_key
 from .deletes import Deletes
+from .events import Events, Meter, Tally, open_journal, spoken, summary
 from .exits import Exit
 from .in_flight import Bounds, InFlight
-from .journal import Events, open_journal
 from .ledger import DynamoLedger, NoLedger
 from .loop import Loop, Parts
 from .message import Identity, identity_of
-from .meter import Meter, Tally, spoken, summary
 from .outage import Outage, RetryingLedger
 from .pipeline import FinishedIds, Pipeline
 from .ports import Down, Inbox, Ledger, QueueFacts, Work
@@ -91,11 +90,11 @@ def run(settings: Settings, source: str) -> int:
         return Exit.SETTINGS
     tally = Tally()
     loop = _loop(settings, ports, facts, journal, tally)
-    for number in signals.STOPS:
+    for number in exits.STOPS:
         signal.signal(number, loop.on_signal)
     with ports.way.under_way(loop.grace_left):
         reason = loop.run()
-    for number in signals.STOPS:  # the end is near: a late signal must not change the exit code
+    for number in exits.STOPS:  # the end is near: a late signal must not change the exit code
         signal.signal(number, signal.SIG_IGN)
     figures = summary(tally, meter, started)
     journal.event("stop", reason=reason, signal=loop.signal_name)

@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
 
+from .events import Events, Tally
 from .in_flight import InFlight
-from .journal import Events
 from .message import Message
-from .meter import Tally
 from .ports import Deletion, Inbox
 
 FIRST_PAUSE = 0.25

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Protocol
 
+from .events import Events
 from .exits import Exit
 from .http_service import Answer, Call, Request
-from .journal import Events
 from .message import Message
 from .ports import Claim, Completion, Deletion, Inbox, Ledger, QueueFacts, Rejected, Work
 

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from threading import Lock
 
-from .journal import Events
+from .events import Events, Tally
 from .message import Message
-from .meter import Tally
 from .ports import Inbox
 from .variables import BATCH_LIMIT, LONGEST_VISIBILITY
 

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from types import FrameType
 
 from .deletes import BACKLOG
+from .events import Events, Tally
 from .in_flight import InFlight, Progress
-from .journal import Events
 from .message import Message
-from .meter import Tally
 from .outage import Outage
 from .pipeline import Pipeline
 from .ports import Inbox, InboxDown, Ledger, LedgerDown

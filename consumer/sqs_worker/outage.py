@@ -16,8 +16,8 @@ from functools import partial
 from threading import Event, Lock, get_ident
 from typing import Any, TypeVar
 
+from .events import Events
 from .in_flight import Bounds
-from .journal import Events
 from .message import Message
 from .ports import Claim, Completion, Ledger, LedgerDown
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from threading import Lock, Thread
 
 from .deletes import Deletes
+from .events import Events, Tally
 from .in_flight import InFlight, Progress
-from .journal import Events
 from .message import Message, waves
-from .meter import Tally
 from .ports import Claim, Completion, Ledger, LedgerDown, Rejected, Work
 
 

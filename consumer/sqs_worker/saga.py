@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import aws
+from .events import Events
 from .http_service import Answer, Call, OutsideDown, Request, amount_of
-from .journal import Events
 from .message import Message
 from .ports import LedgerDown
 from .writes import Refused, Write, Writer, Written

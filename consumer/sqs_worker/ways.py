@@ -5,12 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .events import Events
 from .http_service import Call, Service, checked, followed_by, keyed, naive
-from .journal import Events
 from .message import Message
-from .outbox import Outbox
+from .outbox import Outbox, Relay, RelayedLedger
 from .ports import Ledger, Work
-from .relay import Relay, RelayedLedger
 from .saga import Outlast, Saga, SagaRows
 from .settings import Settings
 from .writes import Write

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 
-from sqs_worker.meter import SQS_REQUESTS
+from sqs_worker.events import SQS_REQUESTS
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 MONTH = 30 * DAY

@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.ground import Ground, grounds
+from sqs_worker.events import WRITE_UNITS, Meter
 from sqs_worker.ledger import DynamoLedger
 from sqs_worker.message import Message
-from sqs_worker.meter import WRITE_UNITS, Meter
 from sqs_worker.ports import Claim
 from support.fakes import a_message
 from support.queues import QueueSet

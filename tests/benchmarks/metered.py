@@ -15,7 +15,7 @@ from typing import Any
 
 import boto3
 
-from sqs_worker.meter import Meter, Tally, summary
+from sqs_worker.events import Meter, Tally, summary
 
 
 @dataclass(frozen=True)

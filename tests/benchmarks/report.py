@@ -38,7 +38,7 @@ TITLES = {
 NOTE = (
     "CPU per message is without the start, which has columns of its own. 'Busy' is the CPU of "
     "MiniStack, and of the busier of two microbursts, per second: near 100 % the stack is what was "
-    "measured. Prices are those of us-east-1 in consumer/sqs_worker/meter.py. The consumer is in "
+    "measured. Prices are those of us-east-1 in consumer/sqs_worker/events.py. The consumer is in "
     "transactional mode unless plain is said; a transaction costs twice the units (quirk 10). "
     "The reference loop's writes are single ones; a crash between two of them is never repaired."
 )

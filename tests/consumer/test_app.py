@@ -297,7 +297,7 @@ def filling(monkeypatch: pytest.MonkeyPatch, event: bytes) -> None:
             raise OSError(28, "No space left on device")
         return real(file, data)
 
-    monkeypatch.setattr("sqs_worker.journal.os.write", write)
+    monkeypatch.setattr("sqs_worker.events.os.write", write)
 
 
 def test_a_disk_that_is_full_at_the_start_stops_it_before_the_first_receive(

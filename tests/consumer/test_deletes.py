@@ -6,9 +6,9 @@ from itertools import pairwise
 import pytest
 
 from sqs_worker.deletes import LONGEST_PAUSE, Deletes
+from sqs_worker.events import Tally
 from sqs_worker.in_flight import Bounds, InFlight
 from sqs_worker.message import Message
-from sqs_worker.meter import Tally
 from sqs_worker.ports import Deletion
 from support.fakes import FakeQueue, FakeTime, Notes, a_message
 

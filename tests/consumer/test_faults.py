@@ -173,7 +173,7 @@ def test_a_crash_flushes_nothing_unwinds_nothing_and_leaves_its_journal(tmp_path
     code = (
         "import atexit, sys\n"
         "from sqs_worker.faults import Crash\n"
-        "from sqs_worker.journal import open_journal\n"
+        "from sqs_worker.events import open_journal\n"
         "from sqs_worker.message import Message\n"
         "atexit.register(print, 'unwound')\n"
         "message = Message('m-1', 's', 'h', 'd', '', '', 2, 0.0, 0.0, 0.0)\n"

@@ -6,8 +6,8 @@ from threading import Lock, Thread
 
 import pytest
 
+from sqs_worker.events import Tally
 from sqs_worker.in_flight import Bounds, InFlight
-from sqs_worker.meter import Tally
 from sqs_worker.variables import LONGEST_VISIBILITY
 from support.fakes import FakeQueue, FakeTime, Notes, a_message
 

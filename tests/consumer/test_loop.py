@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sqs_worker.deletes import BACKLOG, Deletes
+from sqs_worker.events import Tally
 from sqs_worker.in_flight import Bounds, InFlight
 from sqs_worker.loop import (
     LAST_CALLS,
@@ -22,7 +23,6 @@ from sqs_worker.loop import (
     Parts,
 )
 from sqs_worker.message import Message
-from sqs_worker.meter import Tally
 from sqs_worker.outage import Outage, RetryingLedger
 from sqs_worker.pipeline import FinishedIds, Pipeline
 from sqs_worker.ports import Deletion, InboxDown, LedgerDown

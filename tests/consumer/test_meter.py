@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from sqs_worker.meter import COUNTERS, Meter, Tally, spoken, summary
+from sqs_worker.events import COUNTERS, Meter, Tally, spoken, summary
 
 KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-west-1"}
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from sqs_worker.deletes import Deletes
+from sqs_worker.events import Tally
 from sqs_worker.in_flight import Bounds, InFlight
 from sqs_worker.message import Message
-from sqs_worker.meter import Tally
 from sqs_worker.pipeline import FinishedIds, Pipeline
 from sqs_worker.ports import Claim, Completion, Deletion, LedgerDown, Rejected
 from support.fakes import FakeLedger, FakeQueue, FakeTime, Notes, a_message

@@ -12,18 +12,18 @@ import pytest
 
 from sqs_worker.http_service import Answer, OutsideDown, Request
 from sqs_worker.message import Message
-from sqs_worker.outbox import Intent
-from sqs_worker.ports import Completion, LedgerDown
-from sqs_worker.relay import (
+from sqs_worker.outbox import (
     GRACE_SECONDS,
     LONGEST_PAUSE,
     LONGEST_TRYING,
     MOST_FAILURES,
     MOST_IN_A_ROW,
     POLL_SECONDS,
+    Intent,
     Relay,
     RelayedLedger,
 )
+from sqs_worker.ports import Completion, LedgerDown
 from support.fakes import FakeLedger, FakeTime, Notes, a_message
 from support.waiting import wait_for
 
@@ -338,7 +338,7 @@ def test_the_thread_delivers_our_own_and_at_the_end_all() -> None:
 
 
 def test_no_error_ends_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sqs_worker.relay.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("sqs_worker.outbox.POLL_SECONDS", 0.01)
     world = World()
     world.answers = [RuntimeError("unforeseen")]
     world.down = True

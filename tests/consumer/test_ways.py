@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from sqs_worker.http_service import Answer, Request
-from sqs_worker.outbox import Intent
-from sqs_worker.relay import Relay
+from sqs_worker.outbox import Intent, Relay
 from sqs_worker.ways import Way
 from support.fakes import Notes
 
@@ -35,7 +34,7 @@ def test_the_end_waits_for_the_service_only_as_long_as_is_left_then(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A call that is not answered in time stays in the outbox."""
-    monkeypatch.setattr("sqs_worker.relay.GRACE_SECONDS", 0)
+    monkeypatch.setattr("sqs_worker.outbox.GRACE_SECONDS", 0)
     called, answered = threading.Event(), threading.Event()
 
     def call(_request: Request) -> Answer:

@@ -23,8 +23,7 @@ from sender import access as producing
 from sender import settings as sending
 from sqs_worker import access as consuming
 from sqs_worker import app, settings
-from sqs_worker.journal import NoJournal
-from sqs_worker.meter import Meter
+from sqs_worker.events import Meter, NoJournal
 from support.children import ROOT
 from support.environment import base_environment
 

@@ -256,7 +256,7 @@ MUTATIONS = [
         "an intent settled before it is delivered",
         "external-effects",
         "charges per order",
-        "consumer/sqs_worker/relay.py",
+        "consumer/sqs_worker/outbox.py",
         "        try:\n            answer = self._call(intent.request)",
         "        self._outbox.settle([intent])\n"
         "        try:\n            answer = self._call(intent.request)",
@@ -537,7 +537,7 @@ MUTATIONS = [
         "a relay that settles what was never answered",
         "external-effects",
         "charges per order",
-        "consumer/sqs_worker/relay.py",
+        "consumer/sqs_worker/outbox.py",
         "            self._note_failure(intent, tries, error)\n            return",
         "            self._outbox.settle([intent])\n"
         "            del self._tries[intent]\n"

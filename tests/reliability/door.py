@@ -19,8 +19,8 @@ from typing import Any, NoReturn
 
 import consume
 from sqs_worker import app, faults, outage
+from sqs_worker.events import Meter
 from sqs_worker.message import Message, delivery_of
-from sqs_worker.meter import Meter
 from sqs_worker.sqs import SqsQueue
 
 

@@ -19,7 +19,7 @@ from report.embed import as_text, drawn
 from report.saved import saved_run
 from report.section import safe, tag
 from report.write import page, write_page
-from sqs_worker import meter
+from sqs_worker import events as meter
 from support.saved_runs import crash, finding, flood, poison
 
 HOSTILE = "</script><script>alert(1)</script><!--"

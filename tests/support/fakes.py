@@ -10,7 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from sqs_worker.journal import Named
+from sqs_worker.events import Named
 from sqs_worker.message import Message, delivery_of, identity_of
 from sqs_worker.ports import Claim, Completion, Deletion, LedgerDown, QueueFacts
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sqs_worker.journal import Journal, NoJournal, open_journal
+from sqs_worker.events import Journal, NoJournal, open_journal
 from support.fakes import a_message
 
 CONSUMER = Path(__file__).resolve().parents[2] / "consumer"
@@ -62,7 +62,7 @@ def test_an_event_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         return len(data)
 
     journal = Journal(tmp_path / "journal", "me")
-    monkeypatch.setattr("sqs_worker.journal.os.write", write)
+    monkeypatch.setattr("sqs_worker.events.os.write", write)
     journal.event("start", text="x" * 100_000)
     (line,) = writes
     assert line.endswith(b"}\n")
@@ -85,7 +85,7 @@ def test_a_death_without_goodbye_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     code = (
         "import os, sys\n"
-        "from sqs_worker.journal import open_journal\n"
+        "from sqs_worker.events import open_journal\n"
         "journal = open_journal(sys.argv[1])\n"
         "journal.event('one'); journal.event('two')\n"
         "os._exit(86)\n"
@@ -119,7 +119,7 @@ def test_a_short_write_is_completed_before_the_next_line(
 ) -> None:
     path = tmp_path / "journal"
     journal, real = Journal(path, "me"), os.write
-    monkeypatch.setattr("sqs_worker.journal.os.write", lambda file, data: real(file, data[:7]))
+    monkeypatch.setattr("sqs_worker.events.os.write", lambda file, data: real(file, data[:7]))
 
     def write(number: int) -> None:
         journal.event("worked", number=number)
@@ -132,7 +132,7 @@ def test_a_short_write_is_completed_before_the_next_line(
 
 FULL = """
 import resource, signal, sys
-from sqs_worker.journal import open_journal
+from sqs_worker.events import open_journal
 from sqs_worker.logs import set_up
 set_up("INFO", "text")
 journal = open_journal(sys.argv[1])
