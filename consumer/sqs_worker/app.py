@@ -1,4 +1,7 @@
-"""Builds the consumer from its settings (clients, ports, faults, lanes) and runs it."""
+"""Builds the consumer from its settings (clients, ports, faults, lanes), starts it and runs it.
+
+A start is tried again while its obstacle may pass by itself.
+"""
 
 import logging
 import math

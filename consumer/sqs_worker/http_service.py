@@ -1,4 +1,7 @@
-"""Calls a service outside over HTTP: one request, one answer; knows no message and no table."""
+"""Calls an external service over HTTP, in one of three ways: naive, checked or with a key.
+
+It knows no queue and no table.
+"""
 
 import io
 import json

@@ -1,4 +1,7 @@
-"""Turns what SQS delivers into a `Message` with what its effects are counted by; pure."""
+"""Turns what SQS delivers into a `Message` with the key that its effects are counted by; pure.
+
+Bodies are compared by their canonical JSON: one text for each value, with exact numbers.
+"""
 
 import hashlib
 import json

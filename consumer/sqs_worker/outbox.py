@@ -1,10 +1,11 @@
-"""Keeps what is still to be said to the payment service, in the table that completions go to.
+"""Keeps calls to an external service until a thread of the consumer has delivered them.
 
-An intent joins the transaction of its completion, so both are there or neither. The tables have no
-key but the message id and no index, so that a search for intents would read every row of 45 days.
-Therefore the intents stand in a few rows of known names, in sets of strings: `pending` has the open
-ones, `parked` those that are not tried any more, `retry` those that a person wants to be tried
-again. What is settled leaves its set. plans/external-effects.md has the figures.
+An intent joins the transaction that completes its message, so both exist or neither does. The
+tables have no index, so a search for intents would read every row of 45 days. Therefore intents are
+stored in a few rows with known names, as sets of strings: `pending` has the open ones, `parked`
+those that are no longer tried, and `retry` those that a person wants tried again. A delivered
+intent leaves its set. A crash between any two lines leaves the intent where it is, and it is
+delivered again with the same key. plans/external-effects.md has the figures.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Takes one batch through the path of a message: cache, claim, work, completion, delete.
 
-A batch is the unit and a message the outcome; nothing here knows of AWS, threads or failures that
-somebody injected. Whatever goes wrong, only what was completed is deleted.
+A batch is the unit and a message the outcome. Nothing here knows AWS, threads or injected failures.
+Whatever goes wrong, only a completed message is deleted.
 """
 
 import logging

@@ -1,6 +1,6 @@
 """Turns an environment into frozen `Settings`, or into one error that names every problem.
 
-It reads nothing but the mapping that it is given.
+It also holds the rules between settings. It reads nothing but the mapping that it is given.
 """
 
 import difflib

@@ -1,6 +1,7 @@
 """Talks to SQS: receive, delete, release, extend, each answering for every message it was given.
 
-It knows the limits and quirks of SQS and nothing of what a message means.
+It knows the limits and quirks of SQS, and when the server gave an answer that arrived late. It does
+not know what a message means.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Keeps count of a run and tells of it: journal, display, summary, exit code; sends nothing."""
+"""Counts what a run did and reports it: journal, progress on the terminal, summary, exit code."""
 
 from __future__ import annotations
 

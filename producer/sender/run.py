@@ -1,4 +1,7 @@
-"""The run: takes messages as they fall due and keeps a bounded number of batches in flight."""
+"""Sends messages as they fall due, with a limited number of batches in flight.
+
+Message k is due at start + k / rate, however long earlier calls took, so delays never add up.
+"""
 
 import time
 from collections import deque

@@ -1,4 +1,4 @@
-"""SendMessageBatch: one batch in, one outcome per message out; the only room for AWS errors."""
+"""Sends one batch with SendMessageBatch: one outcome per message; counts API calls, retries too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asks the checks of a saved folder and saves the verdict; it needs no queue and no process."""
+"""Asks the checks about a saved folder and saves the verdict with its figures."""
 
 from __future__ import annotations
 

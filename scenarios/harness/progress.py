@@ -1,4 +1,4 @@
-"""How far running scenarios are, read from what they have saved so far; it draws nothing."""
+"""How far running scenarios are, from what they have saved, and the live views of that."""
 
 from __future__ import annotations
 

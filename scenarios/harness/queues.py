@@ -1,4 +1,4 @@
-"""What the runner itself asks of SQS: depth, draining, and which messages are where."""
+"""What the runner itself does with queues and tables: depth, draining, messages and rows."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Runs scenarios: record, save, then judge; side by side where they share no queue.
+"""Runs scenarios: record, save, then judge; in parallel if they share no queue.
 
-It starts nothing itself (stage, steps) and knows no question that a check asks.
+Beside the steps of a scenario, it samples the depth of both queues.
 """
 
 from __future__ import annotations

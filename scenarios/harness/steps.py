@@ -1,4 +1,7 @@
-"""Plays the steps of a case on a stage; it decides when a step is over and judges nothing."""
+"""Plays the steps of a case, the flood of `backpressure` included.
+
+It decides when a step is over, and judges nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened to each message, delivery by delivery; pure, from a history, and knows no page."""
+"""What happened to each message, delivery by delivery, with the marks of the timeline; pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The section of one scenario in the page: verdict, figures, places for the charts, findings."""
+"""The section of one scenario in the page: verdict, figures, places for the charts, findings.
+
+Every text in it is escaped.
+"""
 
 from __future__ import annotations
 

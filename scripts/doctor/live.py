@@ -1,7 +1,8 @@
-"""Asks AWS for the facts, the one module here that does; it reads, and says what it may not read.
+"""Asks AWS for the facts, and opens messages of the DLQ where that is asked for.
 
-What is refused for want of a permission becomes Unknown. What is not there becomes Missing.
-plans/doctor.md lists the permissions.
+It is the only module here that calls AWS, and it changes nothing. A fact that may not be read
+becomes Unknown, and a resource that does not exist becomes Missing. plans/doctor.md lists the
+permissions. Opening a message counts as a receive, so it needs --peek.
 """
 
 from __future__ import annotations

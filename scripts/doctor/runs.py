@@ -1,6 +1,7 @@
-"""Turns journals into what they tell of a consumer's last runs on one queue; pure.
+"""Reads journals and turns them into what they tell of a consumer's last runs on one queue.
 
-A journal may be torn, forged or of another queue, so every field is looked at before it is used.
+A journal may be torn, forged or of another queue, so every field is checked before it is used. The
+system is asked which of the consumers still run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A message of the DLQ, and what a filter sees of it; pure, it knows neither SQS nor the tables."""
+"""A message of the DLQ, what a filter sees of it, and what the status table says about it."""
 
 from __future__ import annotations
 

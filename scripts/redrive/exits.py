@@ -1,4 +1,4 @@
-"""The exit codes of redrive.py, each with the sentence that --help prints."""
+"""The exit codes of redrive.py, and what it says when AWS refuses a call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The one table of redrive.py's flags: name, what a value may be, default, help, for which verb."""
+"""The table of redrive.py's flags: name, allowed values, default, help, and for which verb.
+
+Filters are JMESPath expressions, the language of the aws CLI's --query.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Moves messages one batch at a time: note, send, note, delete; it knows no SDK.
+"""Moves messages one batch at a time: note, send, note, delete; counts what it did.
 
-Whatever line it dies on, a message is in the DLQ or was sent. Between the send and its note it may
-come to be sent twice, under one id, which the consumer's claim absorbs.
+At whatever line it dies, a message is in the DLQ or has been sent. Between the send and its note, a
+message may be sent twice under one id, which the consumer's claim absorbs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Goes once through a DLQ: each message once, nothing lost from sight, all given back at the end.
+"""Goes once through a DLQ: sees each message once and gives every one back at the end.
 
-All that it received is held hidden until it is gone or the walk ends; what were given back earlier
-would be the next receive's. It knows no rule.
+Messages stay hidden until they are moved or the walk ends. If they were given back earlier, the
+next receive would bring them again. A rate and a limit decide when to receive, and how many.
 """
 
 from __future__ import annotations
