@@ -8,8 +8,13 @@ from itertools import pairwise
 
 from harness.history import Event, History, Journal, Signalled
 
-# After these a delivery is in nobody's hands.
-CLOSING = frozenset(("deleted", "delete_stale", "delete_unknown", "failed", "released"))
+CLOSING = frozenset(
+    (
+        *("deleted", "delete_stale", "delete_unknown", "released", "abandoned", "failed"),
+        *("claim_unknown", "complete_unknown", "payload_changed"),
+    )
+)
+"""Events after which a consumer no longer holds the delivery, so its death does not concern it."""
 WORK_ENDS = frozenset(("worked", "rejected", "work_failed", "crash", "killed"))
 # A receive is stamped when its answer is read, the hiding begins a little before that.
 RECEIVE_SLACK = 0.5

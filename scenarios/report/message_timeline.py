@@ -6,21 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from harness.deliveries import CLOSING
 from harness.history import Event, History, Journal, Row, Signalled
 
-# After these the consumer holds the delivery no longer, so its death cannot strike it.
-CLOSING = frozenset(
-    [
-        "deleted",
-        "delete_stale",
-        "delete_unknown",
-        "released",
-        "abandoned",
-        "failed",
-        "claim_unknown",
-        "complete_unknown",
-    ]
-)
 GONE = frozenset(("deleted", "released"))  # what ends the visibility window early
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.deliveries import in_hand, in_work, with_deaths
+from doctor import runs
+from harness.deliveries import CLOSING, in_hand, in_work, with_deaths
 from harness.history import Event, Journal, Signalled
 
 
@@ -13,7 +14,7 @@ def told(*names: str, key: str = "a", delivery: str = "1") -> list[Event]:
     return [Event(float(n), "consumer-7", name, n, about) for n, name in enumerate(names, start=1)]
 
 
-@pytest.mark.parametrize("end", ["deleted", "delete_stale", "delete_unknown", "failed", "released"])
+@pytest.mark.parametrize("end", sorted(CLOSING))
 def test_in_hand_is_what_was_received_and_not_closed(end: str) -> None:
     assert in_hand(told("received", "claimed", "completed"))[0].id == "a"
     assert in_hand(told("received", "claimed", end)) == []
@@ -49,3 +50,9 @@ def test_a_kill_strikes_all_that_its_process_held_and_nobody_else() -> None:
 def test_a_death_is_not_before_the_last_sign_of_life() -> None:
     journal = Journal("consumer-1", tuple(told("received", "work_started")))
     assert with_deaths(journal, [Signalled(1.5, "consumer-1", "SIGKILL")]).events[-1].t == 2.0
+
+
+def test_the_doctor_knows_each_end_of_a_delivery() -> None:
+    """It reads journals for another purpose, but the events that close a delivery are the same."""
+    told_apart = {"released", "failed"}  # by their reason, and by the rejection before it
+    assert set(runs._ENDS) >= CLOSING - told_apart
