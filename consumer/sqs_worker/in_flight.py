@@ -252,9 +252,10 @@ class InFlight:
         self.give_back(waiting, "limit")
         for message in ending:
             log.warning(
-                "message %s is still in work %g s after its receive: its visibility is extended no "
-                "more and it comes back; give the work a timeout of its own, restart a consumer "
-                "that hangs, or raise HEARTBEAT_LIMIT_SECONDS",
+                "message %s is still in work %g s after its receive: the consumer no longer "
+                "extends its visibility timeout, and the message is redelivered; give the work a "
+                "timeout of its own, restart a consumer that hangs, or raise "
+                "HEARTBEAT_LIMIT_SECONDS",
                 message.id,
                 self._bounds.extensible,
             )

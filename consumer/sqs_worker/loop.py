@@ -86,11 +86,14 @@ class Lane:
                     return
                 errors = 0
             except Exception:
-                log.exception("unforeseen error; the messages in hand come back when they time out")
+                log.exception(
+                    "unexpected error; its messages are redelivered when their "
+                    "visibility timeout expires"
+                )
                 self._parts.tally.count("errors")
                 errors += 1
                 self._parts.stopping.wait(1)
-        log.error("%s unforeseen errors in a row: the consumer ends", errors)
+        log.error("%s unexpected errors in a row: the consumer ends", errors)
         self._parts.limiter.close("error")
 
     def turn(self) -> bool:
@@ -146,9 +149,9 @@ class Lane:
         self._early_polls += 1
         if self._early_polls == EARLY_POLLS:
             log.warning(
-                "a receive with WaitTimeSeconds=%s came back empty after %.1f s, again; the "
-                "consumer pauses for %g s after each one like it; check what answers at the "
-                "endpoint",
+                "a receive with WaitTimeSeconds=%s returned empty after %.1f s, for the second "
+                "time or more; the consumer pauses for %g s after each one like it; check what "
+                "answers at the endpoint",
                 wait,
                 seconds,
                 SHORT_POLL_PAUSE,
@@ -172,7 +175,9 @@ class Lane:
         try:
             parts.pipeline.run(held)
         except LedgerDown as error:
-            log.warning("what is left of %s messages is given back: %s", len(held), error)
+            log.warning(
+                "the consumer releases the rest of a batch of %s messages: %s", len(held), error
+            )
             parts.in_flight.give_back(held, "outage")
 
     def _back_off(self, error: InboxDown) -> None:
@@ -250,8 +255,8 @@ class Loop:
             log.warning(LEFT[Progress.COMPLETED], message.id, self._grace)
         for message in self._parts.in_flight.unreturned():
             log.warning(
-                "message %s is not completed, and SQS did not confirm that it is given back; it "
-                "comes back when its visibility timeout expires",
+                "message %s is not completed, and SQS did not confirm its release; it is "
+                "redelivered when its visibility timeout expires",
                 message.id,
             )
 
@@ -270,7 +275,7 @@ class Loop:
                 elif self._beat or self._parts.outage.is_holding:
                     self._parts.in_flight.keep()
             except Exception:
-                log.exception("a heartbeat failed; the next one comes")
+                log.exception("a heartbeat failed; the next one follows")
                 self._parts.tally.count("errors")
 
     def _repeat(self, step: Callable[[], None], over: threading.Event) -> None:
@@ -279,7 +284,7 @@ class Loop:
             try:
                 step()
             except Exception:
-                log.exception("unforeseen error in a thread beside the lanes; it goes on")
+                log.exception("unexpected error in a thread beside the lanes; the thread goes on")
                 self._parts.tally.count("errors")
 
     def _running(self) -> bool:

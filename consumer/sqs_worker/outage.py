@@ -228,8 +228,8 @@ class Outage:
         self._is_sure = True
         state, advice = _DOWN[error.throttled]
         log.error(
-            "%s: %s; the consumer receives nothing until it is up again; messages in hand stay "
-            "hidden for up to %g s, or longer on their last receive; %s",
+            "%s: %s; the consumer receives nothing until it answers again; the messages that it "
+            "holds stay hidden for up to %g s, or longer if on their final receive; %s",
             state,
             error,
             HOLD_SECONDS,
@@ -249,7 +249,10 @@ class Outage:
             self._is_sure = False
             self._slow_start(throttled=self._throttled)
             seconds = time.monotonic() - self._since
-            log.warning("the ledger is up again after %.1f s; receiving slowly at first", seconds)
+            log.warning(
+                "the tables answer again after %.1f s; the consumer receives slowly at first",
+                seconds,
+            )
             self._journal.event("outage", state="up", reason=f"{seconds:.3f} s")
         self._down.clear()
 
@@ -335,7 +338,7 @@ class RetryingLedger:
             if is_alone:
                 log.error(
                     "message %s: its rows cannot be written, although the tables answer: %s; it "
-                    "stays in the queue and goes to the DLQ after its last receive; look at its "
+                    "stays in the queue and goes to the DLQ after its final receive; look at its "
                     "rows in both tables",
                     messages[0].id,
                     error,

@@ -167,7 +167,7 @@ class Outbox:
         if parked:
             log.error(
                 "%s orders are parked and not charged, in the attribute `parked` of these rows of "
-                "%s: %s; look at them and let them be tried again, %s",
+                "%s: %s; find out why, then have them tried again, %s",
                 sum(parked.values()),
                 self._table,
                 ", ".join(sorted(parked)),
@@ -295,7 +295,8 @@ class Relay:
             self._thread.join(_TICK)
         if self._thread.is_alive():
             log.warning(
-                "the relay did not end within %.1f s; what is pending stays in the outbox", seconds
+                "the relay did not end within %.1f s; undelivered intents stay in the outbox",
+                seconds,
             )
 
     def _run(self) -> None:
@@ -311,7 +312,7 @@ class Relay:
             log.warning("the outbox cannot be used: %s; next try in %g s", error, POLL_SECONDS)
             self._closing.wait(POLL_SECONDS)
         except Exception:
-            log.exception("unforeseen error in the relay; what is pending stays in the outbox")
+            log.exception("unexpected error in the relay; undelivered intents stay in the outbox")
             self._closing.wait(POLL_SECONDS)
 
     def turn(self) -> None:
@@ -404,7 +405,7 @@ class Relay:
         self._journal.event("parked", id=intent.order, reason=reason)
         log.error(
             "%s is parked in row %s of the outbox and is not charged: %s; it is not tried again "
-            "until a person lets it be, %s",
+            "until a person releases it, %s",
             intent.name,
             intent.row,
             reason,

@@ -176,7 +176,11 @@ class Pipeline:
         try:
             reason = self._work_on(message)
         except LedgerDown as error:
-            log.warning("message %s comes back, its work needs the tables: %s", message.id, error)
+            log.warning(
+                "message %s is redelivered, because its work needs the tables: %s",
+                message.id,
+                error,
+            )
             self.in_flight.give_back([message], "outage")
             return False
         if reason is not None:
@@ -203,7 +207,11 @@ class Pipeline:
             try:
                 self._settle(worked, wave)
             except LedgerDown as error:
-                log.warning("%s worked messages are given back: %s", len(worked), error)
+                log.warning(
+                    "the consumer releases %s messages whose work is done but not recorded: %s",
+                    len(worked),
+                    error,
+                )
                 self.in_flight.give_back(worked, "outage")
             except Exception as error:
                 wave.error = error
@@ -222,7 +230,7 @@ class Pipeline:
         except LedgerDown:
             raise
         except Exception as error:
-            log.exception("message %s: the work failed; it comes back", message.id)
+            log.exception("message %s: the work failed; the message is redelivered", message.id)
             self.journal.event("work_failed", message, reason=type(error).__name__)
             return f"{type(error).__name__}: {error}"
         self.journal.event("worked", message)
@@ -253,7 +261,7 @@ class Pipeline:
         try:
             recorded = self.ledger.fail(failed)
         except LedgerDown as error:
-            log.warning("%s failures are not recorded: %s", len(failed), error)
+            log.warning("%s failed messages have no FAILED row: %s", len(failed), error)
             return
         for (message, _), is_recorded in zip(failed, recorded, strict=True):
             if is_recorded:

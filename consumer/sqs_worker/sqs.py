@@ -216,7 +216,7 @@ class SqsQueue:
         if not self._warned and is_sns_envelope(body):
             self._warned = True
             log.warning(
-                "message %s is an SNS envelope: its payload is a text in it, and its MessageId "
+                "message %s is an SNS envelope: the payload is a text inside it, so its MessageId "
                 "takes the place of the payload's id; %s. Later envelopes are not reported",
                 message_id,
                 SNS_REMEDY,
@@ -277,8 +277,9 @@ def _whole(answer: Mapping[str, Any]) -> Iterator[Any]:
             yield raw
             continue
         log.error(
-            "a message came without %s: it is neither worked on nor deleted, and comes back when "
-            "its visibility timeout expires; check what answers at the endpoint",
+            "SQS returned a message without %s: the consumer neither processes nor deletes it, and "
+            "it is redelivered when its visibility timeout expires; check what answers at the "
+            "endpoint",
             " and ".join(missing),
         )
 

@@ -131,7 +131,7 @@ class TestTurn:
         assert pauses == [0, 1, 2, 2, 2, 3, 3, 3, 4]
         assert set(consumer.stopping.waits) == {SHORT_POLL_PAUSE}
         first = caplog.records[0].getMessage()
-        assert "WaitTimeSeconds=10 came back empty after 0.0 s" in first
+        assert "WaitTimeSeconds=10 returned empty after 0.0 s" in first
         assert len(caplog.records) == 3
 
     def test_once_receiving_has_ended_it_is_over(self) -> None:
@@ -246,7 +246,7 @@ class TestLane:
         assert len(consumer.inbox.asked) == consumer.tally["errors"] == MOST_ERRORS
         assert consumer.stopping.waits == [1] * MOST_ERRORS
         assert caplog.records[-1].getMessage() == (
-            f"{MOST_ERRORS} unforeseen errors in a row: the consumer ends"
+            f"{MOST_ERRORS} unexpected errors in a row: the consumer ends"
         )
 
     def test_a_turn_without_an_error_resets_the_count(self) -> None:
@@ -397,7 +397,7 @@ class TestLoop:
         assert ("shorten the work" in line) == (hanging == "work")
         (line,) = [text for text in caplog.messages if "message b " in text]
         begun = hanging == "delete"  # the delete is of both
-        assert ("not completed, and SQS did not confirm that it is given back" in line) != begun
+        assert ("not completed, and SQS did not confirm its release" in line) != begun
 
     def test_an_idle_consumer_stops_at_once(self) -> None:
         consumer = Consumer()

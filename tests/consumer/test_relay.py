@@ -363,7 +363,7 @@ def test_a_close_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> Non
     relay.start()
     relay.offer(world.completed("a"))
     relay.close(0.05)
-    assert "what is pending stays in the outbox" in caplog.text
+    assert "undelivered intents stay in the outbox" in caplog.text
     go_on.set()
     relay.close(5)
 

@@ -185,7 +185,7 @@ class TestReceive:
         answer = brought(raw("a"), raw("torn", **{field: value}), raw("b"))
         found = inbox(ScriptedSqs(answer)).receive(10, 0)
         assert [message.sqs_id for message in found] == ["a", "b"]
-        assert f"a message came without {field}" in caplog.text
+        assert f"SQS returned a message without {field}" in caplog.text
 
     def test_nor_does_an_entry_that_is_nothing_or_has_odd_attributes(self) -> None:
         odd = {"ApproximateReceiveCount": "often", "SentTimestamp": "-"}

@@ -142,7 +142,7 @@ def test_a_lane_that_hangs_loses_its_message_at_the_limit(
     assert [ended.code for ended in endings] == [0, 0]
     assert_each_once(made, ids, attempts=2)
     assert [event["seconds"] for event in journal.events("extend_ended")] == [2]
-    assert endings[1].output.count("is extended no more") == 1
+    assert endings[1].output.count("no longer extends its visibility timeout") == 1
     (last,) = journal.events("extended")[-1:]
     again = journal.events("received")[1]
     assert again["t"] >= last["visible_at"] - 0.5, (
