@@ -39,6 +39,24 @@ FULL_BYTES = 300_000
 """Of intents in one row, above which nothing more is completed: at 400 KB DynamoDB would refuse the
 completions, and each refusal would spend a receive of a healthy message."""
 
+POLL_SECONDS = 1.0
+"""Between two looks at what others have left."""
+_TICK = 0.1
+"""Seconds: a second signal ends the process, and a main thread that waits hears it late."""
+GRACE_SECONDS = 2.0
+"""For so long an intent is left to the process that recorded it, which needs no look to know it."""
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+"""Before the next try of an intent, doubling from the first to the longest."""
+MOST_FAILURES = 10
+"""Of one intent while the service serves others: then it is parked. A failure counts only where
+another was settled since the one before, so a service that is down parks nothing."""
+LONGEST_TRYING = 24 * 3600.0
+"""Then an intent is parked in any case: services forget a key after some time, and another try
+could charge twice."""
+MOST_IN_A_ROW = 10
+"""Failures in a row after which the last pass of a stop ends: the service is down."""
+
 log = logging.getLogger(__name__)
 
 
@@ -197,25 +215,6 @@ def _texts(row: Row, *names: str) -> list[str]:
 
 def _size(row: Row) -> int:
     return sum(map(len, _texts(row, "pending", "retry", "parked")))
-
-
-POLL_SECONDS = 1.0
-"""Between two looks at what others have left."""
-_TICK = 0.1
-"""Seconds: a second signal ends the process, and a main thread that waits hears it late."""
-GRACE_SECONDS = 2.0
-"""For so long an intent is left to the process that recorded it, which needs no look to know it."""
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 60.0
-"""Before the next try of an intent, doubling from the first to the longest."""
-MOST_FAILURES = 10
-"""Of one intent while the service serves others: then it is parked. A failure counts only where
-another was settled since the one before, so a service that is down parks nothing."""
-LONGEST_TRYING = 24 * 3600.0
-"""Then an intent is parked in any case: services forget a key after some time, and another try
-could charge twice."""
-MOST_IN_A_ROW = 10
-"""Failures in a row after which the last pass of a stop ends: the service is down."""
 
 
 class Intents(Protocol):

@@ -35,6 +35,11 @@ _TRIES = 6
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
 
+_FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException"})
+"""Of a statement, and of the call as a whole."""
+_MALFORMED = "ValidationError"
+_AS_IT_MUST = "ConditionalCheckFailed"
+
 log = logging.getLogger(__name__)
 
 
@@ -244,10 +249,6 @@ Statement = dict[str, Any]
 Item = Mapping[str, Mapping[str, str]]
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchStatementError.html
-_FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException"})
-"""Of a statement, and of the call as a whole."""
-_MALFORMED = "ValidationError"
-_AS_IT_MUST = "ConditionalCheckFailed"
 
 
 def insert(table: str, item: Item) -> Statement:

@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageAttributeValueOutputTypeDef as Attribute
 
 
+KEYS = 100  # of one BatchGetItem
+TRIES = 6
+
+
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetter:
     """One receive of one message from the DLQ.
 
     `sent` is in milliseconds since the epoch, `deadline` on the monotonic clock: until then it is
@@ -77,13 +81,13 @@ class Record:
     digest: str = ""
     canonical_digest: str = ""
 
-    def says_done(self, letter: Letter) -> bool:
+    def says_done(self, letter: DeadLetter) -> bool:
         """Whether the consumer's claim would find this very message done and delete it."""
         return self.status == "COMPLETED" and is_same_body(
             letter.identity, self.digest, self.canonical_digest
         )
 
-    def is_of_another_payload(self, letter: Letter) -> bool:
+    def is_of_another_payload(self, letter: DeadLetter) -> bool:
         """Whether the claim would refuse it, since its id or key stood for something else."""
         return self.status == "COMPLETED" and not self.says_done(letter)
 
@@ -91,7 +95,7 @@ class Record:
 NO_RECORD = Record()
 
 
-def document(letter: Letter, record: Record, now: float) -> dict[str, Any]:
+def document(letter: DeadLetter, record: Record, now: float) -> dict[str, Any]:
     """What a filter's expression is about; `now` in seconds since the epoch.
 
     `payload` is null where the body is not JSON.
@@ -109,10 +113,6 @@ def document(letter: Letter, record: Record, now: float) -> dict[str, Any]:
         "status": record.status or None,
         "reason": record.reason or None,
     }
-
-
-KEYS = 100  # of one BatchGetItem
-TRIES = 6
 
 
 class Records:

@@ -13,13 +13,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from redrive.dead_letters import NO_RECORD, Letter, Record
+from redrive.dead_letters import NO_RECORD, DeadLetter, Record
 from redrive.exits import RefusedError
 from redrive.queues import Answer
 from redrive.rules import BATCH, Decision, Fate, Memory, Outgoing, Rules, Why, decide
 from sender.payloads import packed
 
 NAMED = 20  # messages that are named for one reason; the rest are counted
+
+
+TRIES = 6  # calls that a message is part of at most
+BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 0.1, 2.0
+LATE = "its visibility timeout expired before it was sent; use a longer --visibility-timeout"
 
 
 @dataclass
@@ -40,11 +45,11 @@ class Tally:
     in_other_hands: int = 0
     not_given_back: int = 0
 
-    def keep(self, letter: Letter, decision: Decision) -> None:
+    def keep(self, letter: DeadLetter, decision: Decision) -> None:
         self.fates[Fate.KEEP] += 1
         self.kept.setdefault(decision.why, []).append(letter.id)
 
-    def fail(self, letter: Letter, reason: str) -> None:
+    def fail(self, letter: DeadLetter, reason: str) -> None:
         """It was to be moved and was not; it stays in the DLQ."""
         self.failed[letter.id] = reason
 
@@ -62,16 +67,11 @@ class Tally:
         return not (refused or self.failed or self.undeleted or self.in_other_hands)
 
 
-TRIES = 6  # calls that a message is part of at most
-BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 0.1, 2.0
-LATE = "its visibility timeout expired before it was sent; use a longer --visibility-timeout"
-
-
 class Calls(Protocol):
     """What a mover needs of SQS."""
 
     def send(self, messages: Sequence[Outgoing]) -> dict[str, Answer]: ...
-    def delete(self, letters: Sequence[Letter]) -> dict[str, Answer]: ...
+    def delete(self, letters: Sequence[DeadLetter]) -> dict[str, Answer]: ...
 
 
 class Log(Protocol):
@@ -104,7 +104,7 @@ class Mover:
         calls: Calls,
         log: Log,
         rules: Rules,
-        gone: Callable[[Letter], None],
+        gone: Callable[[DeadLetter], None],
         clocks: Time = REAL,
     ) -> None:
         self._calls, self._log, self._rules, self._gone = calls, log, rules, gone
@@ -112,7 +112,7 @@ class Mover:
         self._refusal: RefusedError | None = None
         self.tally = Tally()
 
-    def take(self, letters: Sequence[Letter], records: Mapping[str, Record]) -> int:
+    def take(self, letters: Sequence[DeadLetter], records: Mapping[str, Record]) -> int:
         """Do with each what the rules say; returns how many were sent."""
         outgoing, finished, dropped = [], [], []
         for letter in letters:
@@ -148,7 +148,7 @@ class Mover:
             raise self._refusal
         return len(sent)
 
-    def _note(self, letters: Mapping[str, Letter], answers: Mapping[str, Answer]) -> None:
+    def _note(self, letters: Mapping[str, DeadLetter], answers: Mapping[str, Answer]) -> None:
         """The journal learns what is sent, what surely is not, and what nobody knows."""
         done = [
             {**_names(letters[key]), "new_sqs_id": answer.new_id, "replays": letters[key].replays}
@@ -191,11 +191,11 @@ class Mover:
             self._refusal = error
             return dict.fromkeys(open_, Answer(str(error)))
 
-    def _goes_again(self, letter: Letter, answer: Answer) -> bool:
+    def _goes_again(self, letter: DeadLetter, answer: Answer) -> bool:
         """A message without an id is not sent again in doubt: nobody would know the second one."""
         return answer.again and not answer.new_id and (letter.has_own_key or not answer.unknown)
 
-    def _delete(self, letters: Sequence[Letter], fate: Fate) -> None:
+    def _delete(self, letters: Sequence[DeadLetter], fate: Fate) -> None:
         """Delete from the DLQ, ten at a time, the refused ones again.
 
         What stays is deleted by the next receive or run, which knows that it is sent.
@@ -213,7 +213,9 @@ class Mover:
                     break
             self._deleted(batch, answers, fate)
 
-    def _deleted(self, batch: Sequence[Letter], answers: Mapping[str, Answer], fate: Fate) -> None:
+    def _deleted(
+        self, batch: Sequence[DeadLetter], answers: Mapping[str, Answer], fate: Fate
+    ) -> None:
         done = [letter for letter in batch if not answers[letter.sqs_id].reason]
         self.tally.fates[fate] += 0 if fate is Fate.MOVE else len(done)
         for letter in batch:
@@ -231,5 +233,5 @@ class Mover:
         self._time.sleep(random.uniform(0, min(BACKOFF_MAX_SECONDS, BACKOFF_SECONDS * 2**attempt)))
 
 
-def _names(letter: Letter) -> dict[str, str]:
+def _names(letter: DeadLetter) -> dict[str, str]:
     return {"id": letter.id, "sqs_id": letter.sqs_id}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from redrive.dead_letters import Letter
+from redrive.dead_letters import DeadLetter
 from redrive.exits import (
     AWS_ERRORS,
     RedriveError,
@@ -143,7 +143,7 @@ class Queues:
         self._sqs, self._sender, self.pair = sqs, sender, pair
         self._visibility, self._identify, self._clock = visibility, identify, clock
 
-    def receive(self, count: int) -> list[Letter]:
+    def receive(self, count: int) -> list[DeadLetter]:
         """Up to `count` messages of the DLQ, hidden from others for the visibility timeout."""
         asked = self._clock()
         answer = self._sqs.receive_message(
@@ -158,9 +158,9 @@ class Queues:
         hidden_until = asked + self._visibility
         return [self._letter(raw, hidden_until) for raw in answer.get("Messages", ())]
 
-    def _letter(self, raw: Any, deadline: float) -> Letter:
+    def _letter(self, raw: Any, deadline: float) -> DeadLetter:
         system: Mapping[str, str] = raw.get("Attributes", {})
-        return Letter(
+        return DeadLetter(
             sqs_id=raw["MessageId"],
             handle=raw["ReceiptHandle"],
             body=raw["Body"],
@@ -201,7 +201,7 @@ class Queues:
             found[ids[int(sent["Id"])]] = Answer(new_id=sent["MessageId"])
         return found | _failures(answer.get("Failed", []), ids)
 
-    def delete(self, letters: Sequence[Letter]) -> dict[str, Answer]:
+    def delete(self, letters: Sequence[DeadLetter]) -> dict[str, Answer]:
         """One DeleteMessageBatch in the DLQ; an answer for each MessageId."""
         ids = [letter.sqs_id for letter in letters]
         entries: list[Any] = [

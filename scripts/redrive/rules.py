@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from redrive import tag
-from redrive.dead_letters import Letter, Record, document
+from redrive.dead_letters import DeadLetter, Record, document
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageAttributeValueOutputTypeDef as Attribute
@@ -85,7 +85,9 @@ class Decision:
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
 
 
-def decide(letter: Letter, record: Record, rules: Rules, memory: Memory, now: float) -> Decision:
+def decide(
+    letter: DeadLetter, record: Record, rules: Rules, memory: Memory, now: float
+) -> Decision:
     """What becomes of this message; `now` in seconds since the epoch."""
     if letter.sqs_id in memory.sent:
         return Decision(Fate.FINISH)
@@ -98,7 +100,7 @@ def decide(letter: Letter, record: Record, rules: Rules, memory: Memory, now: fl
     return Decision(Fate.KEEP, why) if why else _attributed(letter, rules)
 
 
-def _not_asked_for(letter: Letter, record: Record, rules: Rules, now: float) -> Why:
+def _not_asked_for(letter: DeadLetter, record: Record, rules: Rules, now: float) -> Why:
     if letter.source_arn not in ("", rules.queue_arn):
         return Why.OTHER_QUEUE
     if rules.filter is None:
@@ -109,7 +111,7 @@ def _not_asked_for(letter: Letter, record: Record, rules: Rules, now: float) -> 
         return Why.FILTER_FAILED
 
 
-def _moved_enough(letter: Letter, rules: Rules) -> Why:
+def _moved_enough(letter: DeadLetter, rules: Rules) -> Why:
     try:
         found = tag.read(letter.attributes)
     except tag.ForeignTagError:
@@ -121,7 +123,7 @@ def _moved_enough(letter: Letter, rules: Rules) -> Why:
     return Why.NOTHING
 
 
-def _unknown_again(letter: Letter, record: Record, rules: Rules, memory: Memory) -> Why:
+def _unknown_again(letter: DeadLetter, record: Record, rules: Rules, memory: Memory) -> Why:
     """A message keyed by its MessageId: after a move nobody knows that it was met before."""
     if record.status == "COMPLETED":
         return Why.COMPLETED
@@ -130,7 +132,7 @@ def _unknown_again(letter: Letter, record: Record, rules: Rules, memory: Memory)
     return Why.DOUBTFUL if letter.sqs_id in memory.doubtful else Why.NOTHING
 
 
-def _attributed(letter: Letter, rules: Rules) -> Decision:
+def _attributed(letter: DeadLetter, rules: Rules) -> Decision:
     new = tag.following(letter.tag, rules.run, letter.sqs_id, letter.sent)
     attributes = tag.tagged(letter.attributes, new)
     why = Why.NOTHING
@@ -159,7 +161,7 @@ def size(body: str, attributes: Mapping[str, Attribute]) -> int:
 class Outgoing:
     """A message to be sent again, with the attributes that it gets."""
 
-    letter: Letter
+    letter: DeadLetter
     attributes: Mapping[str, Attribute]
 
     @property

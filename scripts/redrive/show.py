@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from redrive.dead_letters import Letter, Record
+from redrive.dead_letters import DeadLetter, Record
 from redrive.mover import NAMED, Tally
 from redrive.native import Progress
 from redrive.rules import Decision, Fate, Why
@@ -39,7 +39,7 @@ class Seen:
 
 
 def seen(
-    letter: Letter, record: Record, decision: Decision, now: float, *, body: bool = False
+    letter: DeadLetter, record: Record, decision: Decision, now: float, *, body: bool = False
 ) -> Seen:
     """Keeps little of a message, for there may be many; `now` in seconds since the epoch."""
     becomes = f"would be {decision.fate}"

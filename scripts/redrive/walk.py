@@ -10,12 +10,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
-from redrive.dead_letters import Letter
+from redrive.dead_letters import DeadLetter
 from redrive.rules import BATCH
 from sender.run import Pace
 
 TICK_SECONDS = 0.1  # a signal only sets a flag, so no wait may be longer than this
 LATE_SECONDS = 1.0  # what is due for longer is not caught up with: a rate is also an upper bound
+
+
+EMPTY_RECEIVES = 2  # in a row, before nothing visible is believed to be left (quirk 5)
+SLACK_SECONDS = 2.0  # for what becomes visible when its timeout ends
 
 
 class Schedule:
@@ -55,14 +59,10 @@ class Schedule:
             self._left -= count
 
 
-EMPTY_RECEIVES = 2  # in a row, before nothing visible is believed to be left (quirk 5)
-SLACK_SECONDS = 2.0  # for what becomes visible when its timeout ends
-
-
 class Source(Protocol):
     """What a walk needs of SQS."""
 
-    def receive(self, count: int) -> list[Letter]: ...
+    def receive(self, count: int) -> list[DeadLetter]: ...
     def give_back(self, handles: Sequence[str]) -> int: ...
     def in_flight(self) -> int: ...
 
@@ -87,7 +87,7 @@ class Walk:
         self.in_other_hands = 0
         self.saw_all = False
 
-    def __iter__(self) -> Iterator[list[Letter]]:
+    def __iter__(self) -> Iterator[list[DeadLetter]]:
         """Messages not seen before, some at a time, until there are no more or it is stopped."""
         empty = quiet = 0  # receives in a row that brought nothing, and nothing new
         others = 0
@@ -120,11 +120,11 @@ class Walk:
     def _others(self) -> int:
         return max(0, self._source.in_flight() - len(self._held))
 
-    def hold(self, letters: Iterable[Letter]) -> None:
+    def hold(self, letters: Iterable[DeadLetter]) -> None:
         """Keep these hidden until the end."""
         self._held.update((one.sqs_id, one.handle) for one in letters)
 
-    def gone(self, letter: Letter) -> None:
+    def gone(self, letter: DeadLetter) -> None:
         """It was deleted: nothing is to be given back, and what comes again is news."""
         self._held.pop(letter.sqs_id, None)
 

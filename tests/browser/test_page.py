@@ -26,7 +26,7 @@ RENDER_SECONDS = 3.0
 ARM = "killed-by-sigkill"
 NEAR = 2  # pixels
 TOUCHING = 4  # pixels that the corners of two signs may share
-PAPER = 690  # pixels of a chart in print: A4 and Letter have a little more
+PAPER = 690  # pixels of a chart in print: A4 and DeadLetter have a little more
 
 
 @pytest.fixture(scope="module")

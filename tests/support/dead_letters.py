@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from redrive.dead_letters import Letter
+from redrive.dead_letters import DeadLetter
 from redrive.mover import Mover, Time
 from redrive.queues import Answer
 from redrive.rules import Outgoing, Rules
@@ -26,7 +26,7 @@ class Died(BaseException):
     """SIGKILL: nothing catches it, and whoever cleans up meets a dead world."""
 
 
-def letter(body: str | Mapping[str, Any] = '{"id": "a"}', **changes: Any) -> Letter:
+def letter(body: str | Mapping[str, Any] = '{"id": "a"}', **changes: Any) -> DeadLetter:
     """A message of the DLQ; a mapping goes as JSON."""
     fields: dict[str, Any] = {
         "sqs_id": "m-1",
@@ -39,7 +39,7 @@ def letter(body: str | Mapping[str, Any] = '{"id": "a"}', **changes: Any) -> Let
         "attributes": {},
         "system": {},
     } | changes
-    return Letter(**{"identity": identity_of(fields["body"], fields["sqs_id"]), **fields})
+    return DeadLetter(**{"identity": identity_of(fields["body"], fields["sqs_id"]), **fields})
 
 
 def rules(**changes: Any) -> Rules:
@@ -69,7 +69,7 @@ class World:
     steps: list[str] = field(default_factory=list)
     died_at: str = ""
     answer_send: Callable[[int, Sequence[Outgoing]], dict[str, Answer] | None] = lambda *_: None
-    answer_delete: Callable[[int, Sequence[Letter]], dict[str, Answer] | None] = lambda *_: None
+    answer_delete: Callable[[int, Sequence[DeadLetter]], dict[str, Answer] | None] = lambda *_: None
     calls: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -93,7 +93,7 @@ class World:
             self.died_at = name
             raise Died(name)
 
-    def receive(self, count: int) -> list[Letter]:
+    def receive(self, count: int) -> list[DeadLetter]:
         self.step("before receive")
         visible = [key for key, one in self.dlq.items() if one.visible_at <= self.now][:count]
         found = []
@@ -127,7 +127,7 @@ class World:
         self.step("after send")
         return answers
 
-    def delete(self, letters: Sequence[Letter]) -> dict[str, Answer]:
+    def delete(self, letters: Sequence[DeadLetter]) -> dict[str, Answer]:
         self.step("before delete")
         self.calls["delete"] += 1
         scripted = self.answer_delete(self.calls["delete"], letters)
@@ -172,7 +172,7 @@ class MortalLog(RunLog):
 
 
 def mover_in(
-    world: World, log: RunLog, asked: Rules, gone: Callable[[Letter], None] = lambda _: None
+    world: World, log: RunLog, asked: Rules, gone: Callable[[DeadLetter], None] = lambda _: None
 ) -> Mover:
     """A mover on the world's calls and clock."""
 

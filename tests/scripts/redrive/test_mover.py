@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redrive.dead_letters import Letter, Record
+from redrive.dead_letters import DeadLetter, Record
 from redrive.exits import RefusedError
 from redrive.mover import LATE, TRIES
 from redrive.queues import Answer
@@ -217,7 +217,7 @@ def test_a_refusal_of_the_call_ends_the_run_and_leaves_no_doubt(log: Path) -> No
 
 
 def test_a_delete_that_fails_for_the_moment_is_tried_again(log: Path) -> None:
-    def once(call: int, letters: Sequence[Letter]) -> dict[str, Answer] | None:
+    def once(call: int, letters: Sequence[DeadLetter]) -> dict[str, Answer] | None:
         return {one.sqs_id: Answer("Busy", again=True) for one in letters} if call == 1 else None
 
     world = World(answer_delete=once)
@@ -231,7 +231,7 @@ def test_a_delete_that_fails_for_the_moment_is_tried_again(log: Path) -> None:
 def test_a_delete_that_fails_for_good_is_done_by_the_next_receive(log: Path) -> None:
     """A stale handle: the message comes back, is known to be sent, and is only deleted."""
 
-    def stale(call: int, letters: Sequence[Letter]) -> dict[str, Answer] | None:
+    def stale(call: int, letters: Sequence[DeadLetter]) -> dict[str, Answer] | None:
         return (
             {one.sqs_id: Answer("ReceiptHandleIsInvalid") for one in letters} if call < 2 else None
         )
@@ -246,7 +246,7 @@ def test_a_delete_that_fails_for_good_is_done_by_the_next_receive(log: Path) -> 
 
 
 def test_a_delete_that_never_works_is_named_and_ends(log: Path) -> None:
-    def stale(_: int, letters: Sequence[Letter]) -> dict[str, Answer]:
+    def stale(_: int, letters: Sequence[DeadLetter]) -> dict[str, Answer]:
         return {one.sqs_id: Answer("Oops") for one in letters}
 
     world = World(answer_delete=stale)
@@ -264,7 +264,7 @@ def test_a_delete_that_was_done_though_the_answer_says_no_is_no_failure(log: Pat
     world = World()
     world.put({"id": "a"})
 
-    def done_before(_: int, letters: Sequence[Letter]) -> dict[str, Answer]:
+    def done_before(_: int, letters: Sequence[DeadLetter]) -> dict[str, Answer]:
         world.dlq.clear()
         return {one.sqs_id: Answer("ReceiptHandleIsInvalid") for one in letters}
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from redrive import tag
-from redrive.dead_letters import NO_RECORD, Letter, Record, document
+from redrive.dead_letters import NO_RECORD, DeadLetter, Record, document
 from redrive.flags import compiled
 from redrive.rules import Decision, Fate, Memory, Why, decide
 from sqs_worker.message import Identity
@@ -19,7 +19,7 @@ NO_ID = "no JSON"
 
 
 def decided(
-    one: Letter, record: Record = NO_RECORD, memory: Memory | None = None, **asked: Any
+    one: DeadLetter, record: Record = NO_RECORD, memory: Memory | None = None, **asked: Any
 ) -> Decision:
     return decide(one, record, rules(**asked), memory or Memory(), NOW)
 
@@ -65,7 +65,7 @@ def ten() -> dict[str, Any]:
         (letter(), {"filter": compiled("abs(payload.id) > `1`")}, Fate.KEEP, Why.FILTER_FAILED),
     ],
 )
-def test_by_what_it_is(one: Letter, asked: dict[str, Any], fate: Fate, why: Why) -> None:
+def test_by_what_it_is(one: DeadLetter, asked: dict[str, Any], fate: Fate, why: Why) -> None:
     found = decided(one, **asked)
     assert (found.fate, found.why) == (fate, why)
 

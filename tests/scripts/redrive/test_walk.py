@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from redrive.dead_letters import Letter
+from redrive.dead_letters import DeadLetter
 from redrive.walk import Schedule, Walk
 from support.dead_letters import VISIBILITY, World, letter
 
@@ -48,13 +48,13 @@ def test_each_once_though_they_come_back_in_the_middle() -> None:
 class Script:
     """Answers as told, one after the other; then nothing."""
 
-    receives: list[list[Letter]]
+    receives: list[list[DeadLetter]]
     counts: Iterator[int] = field(default_factory=lambda: iter(()))
     now: float = 0.0
     asked: int = 0
     given_back: list[str] = field(default_factory=list)
 
-    def receive(self, _: int) -> list[Letter]:
+    def receive(self, _: int) -> list[DeadLetter]:
         self.asked += 1
         self.now += 1
         return self.receives.pop(0) if self.receives else []
