@@ -74,7 +74,7 @@ def test_message_limit(consume, queue_set, journal) -> None:
 def test_idle_timeout_seconds(consume, queue_set, journal) -> None:
     started = time.monotonic()
     consume(queue_set(), WAIT_TIME_SECONDS="10", IDLE_TIMEOUT_SECONDS="1.5")
-    assert 1.5 <= time.monotonic() - started < 6
+    assert 1.5 <= time.monotonic() - started < 10, "the long poll was waited for"
     assert journal.events("stop")[-1]["reason"] == "idle"
 
 
@@ -87,7 +87,7 @@ def test_sleep_min_and_max_seconds(consume, queue_set, journal) -> None:
     made = queue_set()
     made.send_many(4)
     consume(made, SLEEP_MIN_SECONDS="0.2", SLEEP_MAX_SECONDS="0.4")
-    assert all(0.2 <= seconds < 0.6 for seconds in _work_times(journal))
+    assert all(0.2 <= seconds < 2 for seconds in _work_times(journal))
 
 
 def test_long_sleep_seconds_and_every(consume, queue_set, journal) -> None:
@@ -254,7 +254,7 @@ def test_visibility_timeout_seconds(consume, queue_set, journal) -> None:
     consume(made, code=86, CRASH_AFTER_RECEIVE="1", VISIBILITY_TIMEOUT_SECONDS="1")
     started = time.monotonic()
     consume(made, WAIT_TIME_SECONDS="10", MESSAGE_LIMIT="1", IDLE_TIMEOUT_SECONDS="10")
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 25, "the queue's own 30 s counted"
     assert (journal.events("start")[0]["visibility"], journal.count("completed")) == (1, 1)
 
 
@@ -274,7 +274,7 @@ def test_shutdown_grace_seconds(start_consumer, queue_set, journal, grace, aband
     summary = journal.summary()
     assert (summary["abandoned"], summary["completed"]) == (abandoned, 1 - abandoned)
     (released,) = journal.events("released")
-    assert released["t"] - asked < 1
+    assert released["t"] - asked < 3, "it waited for the work"
     assert released["reason"] == "shutdown"
 
 

@@ -265,8 +265,8 @@ def test_a_rate_is_kept(queue_set: QueueSets, redrive: Redrive) -> None:
     process = redrive(queues, "move", "--rate", "20")
     wait_for(lambda: len(queues_moved(queues)) > 0, seconds=10)
     began = time.monotonic()
-    wait_for(lambda: len(queues_moved(queues)) == 40, seconds=10)
-    assert 1.6 < time.monotonic() - began < 3.0
+    wait_for(lambda: len(queues_moved(queues)) == 40, seconds=20)
+    assert 1.6 < time.monotonic() - began < 10
     assert process.wait().code == 0
 
 
