@@ -62,7 +62,7 @@ def _receives_table(history: History, of_arm: dict[str, list[str]]) -> str:
             str(effects.count(False)),
         )
     heads = ("messages", "receives", "back after, s", "effects", "late finishes")
-    return table("heartbeat", heads, rows)
+    return table("arm", heads, rows)
 
 
 @question(

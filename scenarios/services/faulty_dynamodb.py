@@ -28,6 +28,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.httpsession import URLLib3Session
 from botocore.session import Session
+from botocore.utils import get_environ_proxies
 
 WRITES = ("PutItem", "UpdateItem", "TransactWriteItems", "BatchExecuteStatement")
 LOST, THROTTLED = "lost-answers", "throttled"
@@ -100,7 +101,11 @@ class Upstream:
             raise SystemExit("faulty_dynamodb.py: no AWS credentials found")
         self._url = client.meta.endpoint_url
         self._signer = SigV4Auth(credentials, "dynamodb", client.meta.region_name)
-        self._http = URLLib3Session(max_pool_connections=32)
+        self._http = URLLib3Session(
+            verify=session.get_config_variable("ca_bundle") or True,
+            proxies=get_environ_proxies(self._url),
+            max_pool_connections=32,
+        )
 
     def send(self, target: str, body: bytes) -> Reply:
         headers = {"X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.0"}
