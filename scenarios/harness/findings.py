@@ -99,8 +99,11 @@ def trace(history: History, ids: Sequence[str]) -> str:
 
 def table(corner: str, heads: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
     """For a finding to show: a row for each name, in columns that a terminal keeps apart."""
-    lines = [corner.ljust(12) + "".join(f"{head:>16}" for head in heads)]
-    lines += [name.ljust(12) + "".join(f"{cell:>16}" for cell in row) for name, row in rows.items()]
+    first = max(12, *map(len, rows)) if rows else 12
+    lines = [corner.ljust(first) + "".join(f"{head:>16}" for head in heads)]
+    lines += [
+        name.ljust(first) + "".join(f"{cell:>16}" for cell in row) for name, row in rows.items()
+    ]
     return "\n".join(lines)
 
 

@@ -107,7 +107,7 @@ def test_receives_are_counted_exactly(times: int, verdict: Verdict, tell: Any) -
 def test_the_table_shows_what_each_arm_cost(tell: Any) -> None:
     for times in (1, 2):
         head, row = ask(receives(hangs=times), hung(tell)).shows.splitlines()
-        assert head.split()[:3] == ["heartbeat", "messages", "receives"]
+        assert head.split()[:3] == ["arm", "messages", "receives"]
         assert row.split() == ["hangs", "1", "2", "3.00", "to", "3.00", "1", "1"]
 
 
