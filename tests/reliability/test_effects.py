@@ -141,4 +141,4 @@ def test_bad_orders_are_parked_and_can_be_tried_again(
     wait_for(lambda: shop.asked["late"] > 0, 30, "a call that is not answered")
     consumer.signal()
     assert consumer.wait(60).code == 0
-    assert "stays in the outbox" in consumer.output
+    assert "stay in the outbox" in consumer.output
